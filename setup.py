@@ -1,0 +1,5 @@
+"""Installs rodin_jax; all metadata lives in pyproject.toml."""
+
+from setuptools import setup
+
+setup()
