@@ -1,0 +1,141 @@
+"""Checkpoints of a run: exact, atomic, the newest readable one wins.
+
+A checkpoint numbered n was taken after n updates; the run that restores it goes on with update
+n + 1 and with the data from position n.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+# Set aside under this prefix, which orbax does not take for a step.
+UNREADABLE = "unreadable-"
+
+
+class CheckpointError(Exception):
+    """No checkpoint of a run can be used; the message says which folder and why."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, in ``directory``; a context manager.
+
+    Args:
+      directory: created when absent.
+      keep: how many of the newest to keep.
+    """
+
+    def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
+        self.directory = Path(directory).absolute()
+        logging.getLogger("absl").addFilter(_quiet)
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep, create=True, cleanup_tmp_directories=True
+            ),
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the last save to reach the disk."""
+        self._manager.close()
+
+    def save(self, state: Any, step: int) -> None:
+        """Saves in the background; a step that is there already is left as it is."""
+        if step not in self._manager.all_steps():
+            self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
+
+    def wait(self) -> None:
+        """Blocks until every save has reached the disk."""
+        self._manager.wait_until_finished()
+
+    def restore(self, like: Any) -> tuple[Any, int] | None:
+        """The newest readable checkpoint, placed like ``like``, and its step; None without any.
+
+        A checkpoint that cannot be read (half written, truncated) is renamed ``unreadable-<step>``,
+        with an error in the log, and the one before it is used.
+
+        Raises:
+          CheckpointError: none is readable, or they are of a different model or optimiser.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        template = jax.tree.map(_abstract, like)
+        for step in steps:
+            try:
+                self._check(step, template)
+                state = self._manager.restore(step, args=ocp.args.StandardRestore(template))
+                jax.block_until_ready(state)
+                return state, step
+            except CheckpointError:
+                raise
+            except Exception as error:  # orbax and tensorstore raise many kinds for damaged files
+                self._set_aside(step, error)
+        if steps:
+            raise CheckpointError(
+                f"{self.directory}: none of the checkpoints {steps} can be read; "
+                "remove the folder to start over"
+            )
+        return None
+
+    def _check(self, step, template):
+        """Raises CheckpointError when the checkpoint is sound but holds another structure."""
+        stored = _shapes(self._manager.item_metadata(step).tree)
+        wanted = _shapes(jax.tree_util.tree_map(lambda x: x, template))
+        for name in sorted(stored.keys() | wanted.keys()):
+            if stored.get(name) != wanted.get(name):
+                raise CheckpointError(
+                    f"{self.directory / str(step)}: {name} is {stored.get(name, 'absent')} there "
+                    f"but {wanted.get(name, 'absent')} in this configuration; use the run's own "
+                    "configuration or another workdir"
+                )
+
+    def _set_aside(self, step, error):
+        path = self.directory / str(step)
+        reason = str(error).strip().splitlines()
+        logging.error(
+            "checkpoint %s cannot be read (%s: %s); falling back to the one before it",
+            path,
+            type(error).__name__,
+            reason[0][:200] if reason else "",
+        )
+        if jax.process_index() == 0 and path.exists():
+            target = self.directory / f"{UNREADABLE}{step}"
+            count = 1
+            while target.exists():
+                target = self.directory / f"{UNREADABLE}{step}.{(count := count + 1)}"
+            path.rename(target)
+        self._manager.reload()
+
+
+def _abstract(x):
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+
+
+def _shapes(tree):
+    """{leaf's name: shape}, the same names for a stored tree of dicts and a live dataclass."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
+    return {
+        "/".join(_entry(k) for k in path): tuple(x.shape)
+        for path, x in leaves
+        if x is not None and getattr(x, "shape", None) is not None
+    }
+
+
+def _entry(key):
+    for attribute in ("key", "name", "idx"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
+def _quiet(record):
+    """Orbax reports every phase of every save; only its warnings are news."""
+    return record.levelno >= logging.WARNING or "orbax" not in record.pathname
