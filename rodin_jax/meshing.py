@@ -1,0 +1,154 @@
+"""A surface with colours from a radiance field: marching cubes in world units.
+
+The grid's outermost nodes lie on the faces of the cube [-1, 1]^3 and count as empty, so whatever
+the cube cuts off (a torso, say) is closed by a cap and every mesh is watertight. Meshes keep the
+world's axes (z up, facing -y); `gltf.py` turns them when it writes.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from scipy import sparse
+from skimage import measure
+
+# Densities -> densities, and points with view directions -> colours.
+Density = Callable[[np.ndarray], Array]
+Colour = Callable[[np.ndarray, np.ndarray], Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """Triangles with per-vertex normals and colours, on the host.
+
+    Attributes:
+      vertices: world positions, float32 ``[n, 3]``.
+      faces: indices, counter-clockwise seen from outside, int32 ``[m, 3]``.
+      normals: outward unit vectors, float32 ``[n, 3]``.
+      colours: sRGB, uint8 ``[n, 3]``.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    normals: np.ndarray
+    colours: np.ndarray
+
+    @property
+    def volume(self) -> float:
+        """Enclosed volume in world units; positive when faces point outward."""
+        return float(_signed_volumes(self.vertices, self.faces).sum())
+
+
+class EmptyMeshError(ValueError):
+    """The field is nowhere, or everywhere, denser than the level: there is no surface."""
+
+
+def extract(
+    density: Density,
+    colour: Colour,
+    *,
+    resolution: int = 128,
+    level: float = 10.0,
+    within: Bool[np.ndarray, "r r r"] | None = None,
+    smallest: float = 0.02,
+    chunk: int = 65536,
+) -> Mesh:
+    """The surface on which ``density`` equals ``level``.
+
+    Args:
+      density: densities of points ``[chunk, 3]``; called with this one shape, so jit pays.
+      colour: colours in [0, 1] of points seen along unit directions, likewise. Vertices are
+        seen head-on (direction = inward normal), half a grid cell below the surface, where
+        volume rendering takes most of a surface's colour.
+      resolution: grid nodes along each edge of the cube.
+      level: density of the surface; 10 turns half opaque within 0.07 world units.
+      within: cells of the cube that may hold matter; the others are not evaluated.
+      smallest: islands with less than this fraction of the largest one's volume are dropped.
+      chunk: points evaluated at once.
+
+    Raises:
+      EmptyMeshError: no node is denser than ``level``.
+    """
+    if resolution < 8:
+        raise ValueError(f"a mesh needs a resolution of at least 8, got {resolution}")
+    values = _grid(density, resolution, within, chunk)
+    if not np.isfinite(values).all():
+        raise ValueError("the field has densities that are not finite")
+    # x / (x + level) is bounded, so the interpolated surface does not stick to grid nodes where
+    # density jumps from nothing to hundreds.
+    values = values / (values + level)
+    if values.max() <= 0.5:
+        raise EmptyMeshError(f"nothing in the field is denser than {level:g}: no surface")
+    step = 2.0 / (resolution - 1)
+    vertices, faces, _, _ = measure.marching_cubes(values, 0.5, gradient_direction="ascent")
+    vertices = (vertices * step - 1.0).astype(np.float32)
+    vertices, faces = _drop_islands(vertices, faces.astype(np.int32), smallest)
+    normals = vertex_normals(vertices, faces)
+    inside = np.clip(vertices - 0.5 * step * normals, -1.0, 1.0)
+    colours = _in_chunks(lambda p: colour(p[:, :3], p[:, 3:]), np.hstack([inside, -normals]), chunk)
+    colours = np.round(np.clip(colours, 0.0, 1.0) * 255).astype(np.uint8)
+    return Mesh(vertices, faces, normals, colours)
+
+
+def vertex_normals(
+    vertices: Float[np.ndarray, "n 3"], faces: np.ndarray
+) -> Float[np.ndarray, "n 3"]:
+    """Area-weighted means of the adjoining faces' normals, unit length (z up where undefined)."""
+    a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
+    area = np.cross(b - a, c - a)
+    normals = np.stack(
+        [
+            np.bincount(faces.T.ravel(), np.tile(area[:, axis], 3), len(vertices))
+            for axis in range(3)
+        ],
+        axis=-1,
+    )
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    unit = np.where(length > 1e-20, normals / np.maximum(length, 1e-20), [0.0, 0.0, 1.0])
+    return unit.astype(np.float32)
+
+
+def _grid(density: Density, resolution: int, within, chunk: int) -> np.ndarray:
+    """Densities at the nodes, zero on the cube's faces and outside ``within``."""
+    line = np.linspace(-1.0, 1.0, resolution, dtype=np.float32)
+    wanted = np.zeros((resolution,) * 3, bool)
+    wanted[1:-1, 1:-1, 1:-1] = True
+    if within is not None:
+        cells = within.shape[0]
+        cell = np.clip(((line + 1) * (cells / 2)).astype(int), 0, cells - 1)
+        wanted &= np.asarray(within)[np.ix_(cell, cell, cell)]
+    values = np.zeros(wanted.shape, np.float32)
+    if wanted.any():
+        values[wanted] = _in_chunks(density, line[np.argwhere(wanted)], chunk)
+    return values
+
+
+def _in_chunks(function, rows: np.ndarray, chunk: int) -> np.ndarray:
+    """``function(rows)``, always called with ``chunk`` rows."""
+    pieces = []
+    for start in range(0, len(rows), chunk):
+        piece = rows[start : start + chunk]
+        padded = np.pad(piece, ((0, chunk - len(piece)), (0, 0)), mode="edge")
+        pieces.append(np.asarray(function(padded))[: len(piece)])
+    return np.concatenate(pieces)
+
+
+def _drop_islands(vertices: np.ndarray, faces: np.ndarray, smallest: float):
+    """Keeps connected surfaces that enclose enough; hollows inside matter have none (< 0)."""
+    ones = np.ones(len(faces) * 2, np.int8)
+    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
+    graph = sparse.coo_matrix((ones, edges.T), shape=(len(vertices),) * 2)
+    count, label = sparse.csgraph.connected_components(graph, directed=False)
+    volume = np.bincount(label[faces[:, 0]], _signed_volumes(vertices, faces), count)
+    keep = volume >= max(smallest * volume.max(), 1e-12)
+    keep[volume.argmax()] = True
+    kept = keep[label]
+    index = np.cumsum(kept, dtype=np.int32) - 1
+    return vertices[kept], index[faces[kept[faces[:, 0]]]]
+
+
+def _signed_volumes(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Volume of the tetrahedron each face spans with the origin (the divergence theorem)."""
+    a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
+    return np.einsum("ni,ni->n", a, np.cross(b, c)) / 6.0
