@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 # Set aside under this prefix, which orbax does not take for a step.
@@ -33,6 +34,7 @@ class Checkpoints:
         logging.getLogger("absl").addFilter(_quiet)
         self._manager = ocp.CheckpointManager(
             self.directory,
+            item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep, create=True, cleanup_tmp_directories=True
             ),
@@ -51,7 +53,7 @@ class Checkpoints:
     def save(self, state: Any, step: int) -> None:
         """Saves in the background; a step that is there already is left as it is."""
         if step not in self._manager.all_steps():
-            self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
+            self._manager.save(step, args=ocp.args.StandardSave(_named(state)), force=True)
 
     def wait(self) -> None:
         """Blocks until every save has reached the disk."""
@@ -67,13 +69,13 @@ class Checkpoints:
           CheckpointError: none is readable, or they are of a different model or optimiser.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
-        template = jax.tree.map(_abstract, like)
+        template = {name: _abstract(x) for name, x in _named(like).items()}
         for step in steps:
             try:
                 self._check(step, template)
-                state = self._manager.restore(step, args=ocp.args.StandardRestore(template))
-                jax.block_until_ready(state)
-                return state, step
+                leaves = self._manager.restore(step, args=ocp.args.StandardRestore(template))
+                jax.block_until_ready(leaves)
+                return _unnamed(leaves, like), step
             except CheckpointError:
                 raise
             except Exception as error:  # orbax and tensorstore raise many kinds for damaged files
@@ -87,9 +89,10 @@ class Checkpoints:
 
     def _check(self, step, template):
         """Raises CheckpointError when the checkpoint is sound but holds another structure."""
-        stored = _shapes(self._manager.item_metadata(step).tree)
-        wanted = _shapes(jax.tree_util.tree_map(lambda x: x, template))
-        for name in sorted(stored.keys() | wanted.keys()):
+        metadata = self._manager.item_metadata(step).tree
+        stored = {name: tuple(x.shape) for name, x in metadata.items()}
+        wanted = {name: tuple(x.shape) for name, x in template.items()}
+        for name in [*wanted, *stored]:
             if stored.get(name) != wanted.get(name):
                 raise CheckpointError(
                     f"{self.directory / str(step)}: {name} is {stored.get(name, 'absent')} there "
@@ -119,21 +122,34 @@ def _abstract(x):
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
 
-def _shapes(tree):
-    """{leaf's name: shape}, the same names for a stored tree of dicts and a live dataclass."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
+def _named(tree):
+    """{leaf's path: leaf}, in the tree's order: a layout that outlives the classes in the tree.
+
+    Random keys are stored as the integers that they are.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
-        "/".join(_entry(k) for k in path): tuple(x.shape)
+        jax.tree_util.keystr(path, simple=True, separator="."): (
+            jax.random.key_data(x) if _is_key(x) else x
+        )
         for path, x in leaves
-        if x is not None and getattr(x, "shape", None) is not None
     }
 
 
-def _entry(key):
-    for attribute in ("key", "name", "idx"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
+def _unnamed(named, like):
+    """Inverse of `_named`, for a tree like ``like``."""
+    leaves, structure = jax.tree.flatten(like)
+    restored = [
+        jax.random.wrap_key_data(named[name], impl=jax.random.key_impl(leaf))
+        if _is_key(leaf)
+        else named[name]
+        for name, leaf in zip(_named(like), leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, restored)
+
+
+def _is_key(x):
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def _quiet(record):

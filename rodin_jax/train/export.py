@@ -56,7 +56,7 @@ def write_export(
     partial = final.with_name(f"{FOLDER}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    tree = {"params": params} | {k: np.asarray(v) for k, v in (arrays or {}).items()}
+    tree = {"params": params} | weights.unflatten(arrays or {})
     weights.save_params(partial / "params.safetensors", tree)
     config = {
         "part": part,
@@ -96,7 +96,7 @@ def read_export(directory: str | os.PathLike) -> Export:
         model=_tuples(config["model"]),
         process=config["process"],
         params=params,
-        arrays=_flatten(tree),
+        arrays={k: np.asarray(v) for k, v in weights.flatten(tree).items()},
         trained=config["trained"],
     )
 
@@ -106,11 +106,3 @@ def _tuples(value):
     if isinstance(value, dict):
         return {k: _tuples(v) for k, v in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _flatten(tree, prefix=""):
-    flat = {}
-    for name, value in tree.items():
-        inner = isinstance(value, dict)
-        flat |= _flatten(value, f"{prefix}{name}/") if inner else {prefix + name: value}
-    return flat

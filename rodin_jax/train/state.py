@@ -141,7 +141,7 @@ def update_fn(
             opt_state=opt_state,
             key=state.key,
         )
-        metrics = metrics | {"loss": loss, "grad_norm": optax.global_norm(grads)}
+        metrics = metrics | {"loss": loss, "grad_norm": optax.tree.norm(grads)}
         if schedule is not None:
             metrics["learning_rate"] = jnp.asarray(schedule(state.step), jnp.float32)
         return new, metrics

@@ -1,0 +1,188 @@
+"""Runs end, resume, stop and fail the way they say."""
+
+import itertools
+import json
+import logging
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rodin_jax.train import checkpoints, loop
+from rodin_jax.train import state as train_state
+
+
+def loss(params, batch, key):
+    """A noisy linear regression, so that key, optimiser, average and data all matter."""
+    x = batch["x"] + 0.1 * jax.random.normal(key, batch["x"].shape)
+    return jnp.mean((x @ params["w"] - 1) ** 2), {"norm": jnp.sum(params["w"] ** 2)}
+
+
+def batches_from(start):
+    """The batch of step n is a function of n."""
+    for n in itertools.count(start):
+        yield {"x": np.random.default_rng(n).normal(size=(4, 3)).astype(np.float32)}
+
+
+OPTIMIZER = train_state.adamw(0.05)
+STEP = train_state.make_step(loss, OPTIMIZER, ema_decay=0.99)
+
+
+def fresh(features=3):
+    """A new state."""
+    return train_state.create({"w": jnp.ones((features, 1))}, OPTIMIZER, jax.random.key(0))
+
+
+def train(workdir, steps, step_fn=STEP, **options):
+    """A run with small intervals."""
+    options = {"log_every": 2, "checkpoint_every": 4} | options
+    return loop.run(step_fn, fresh(), batches_from, steps=steps, workdir=workdir, **options)
+
+
+def bits(state):
+    """The state's exact bytes."""
+    leaves = [
+        jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        for x in jax.tree.leaves(state)
+    ]
+    return [np.asarray(x).tobytes() for x in leaves]
+
+
+def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path):
+    whole = train(tmp_path / "whole", 10)
+    train(tmp_path / "parts", 3)
+    train(tmp_path / "parts", 7)
+    parts = train(tmp_path / "parts", 10)
+    assert bits(parts.state) == bits(whole.state)
+    assert parts.steps == whole.steps == 10
+    assert parts.examples == whole.examples == 40
+
+
+def test_the_same_on_a_mesh(tmp_path):
+    step = train_state.make_step(loss, OPTIMIZER, ema_decay=0.99, mesh=train_state.data_mesh(4))
+    whole = train(tmp_path / "whole", 5, step)
+    train(tmp_path / "parts", 3, step)
+    assert bits(train(tmp_path / "parts", 5, step).state) == bits(whole.state)
+
+
+def test_a_finished_run_returns_its_state(tmp_path):
+    done = train(tmp_path, 4)
+    again = train(tmp_path, 4, step_fn=lambda *_: pytest.fail("there is nothing left to do"))
+    assert bits(again.state) == bits(done.state)
+    assert again.trained() == done.trained()
+
+
+def test_metrics_are_means_and_lines_of_a_lost_stretch_are_dropped(tmp_path):
+    train(tmp_path, 4)
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"step": 6, "seconds": 9, "examples": 24, "loss": 1}\n{"st')
+    train(tmp_path, 6)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert lines[-1]["examples"] == 24
+    state, losses = fresh(), []
+    for batch in itertools.islice(batches_from(0), 2):
+        state, metrics = STEP(state, batch)
+        losses.append(float(metrics["loss"]))
+    assert lines[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert any(p.name.startswith("events") for p in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["truncate", "empty", "metadata"])
+def test_a_damaged_checkpoint_is_set_aside_loudly(tmp_path, caplog, damage):
+    whole = train(tmp_path / "whole", 10)
+    run = tmp_path / "run"
+    train(run, 8)
+    latest = run / "checkpoints" / "8"
+    if damage == "metadata":
+        (latest / "default" / "_METADATA").write_text("{")
+    else:
+        for path in sorted(latest.rglob("*")):
+            if path.is_file() and path.stat().st_size:
+                path.write_bytes(path.read_bytes()[: -path.stat().st_size // 2])
+                if damage == "empty":
+                    path.write_bytes(b"")
+    with caplog.at_level(logging.ERROR):
+        again = train(run, 10)
+    assert bits(again.state) == bits(whole.state)
+    assert "8 cannot be read" in caplog.text
+    assert (run / "checkpoints" / "unreadable-8").is_dir()
+
+
+def test_a_half_written_checkpoint_is_not_one(tmp_path):
+    train(tmp_path, 4)
+    folder = tmp_path / "checkpoints"
+    (folder / "8.orbax-checkpoint-tmp").mkdir()
+    with checkpoints.Checkpoints(folder) as saved:
+        assert saved.restore(fresh())[1] == 4
+
+
+def test_no_readable_checkpoint_is_an_error(tmp_path):
+    train(tmp_path, 2)
+    for path in (tmp_path / "checkpoints").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.raises(checkpoints.CheckpointError, match="remove the folder to start over"):
+        train(tmp_path, 4)
+
+
+def test_another_models_checkpoint_is_refused_not_discarded(tmp_path):
+    train(tmp_path, 2)
+    with pytest.raises(checkpoints.CheckpointError, match=r"params.w is \(3, 1\).*\(5, 1\)"):
+        loop.run(STEP, fresh(5), batches_from, steps=4, workdir=tmp_path)
+    assert (tmp_path / "checkpoints" / "2").is_dir()
+
+
+def test_a_nan_stops_the_run_at_its_step_and_saves_nothing(tmp_path):
+    def poisoned(start):
+        for n, batch in zip(itertools.count(start), batches_from(start), strict=False):
+            yield {"x": batch["x"] * (np.nan if n == 5 else 1)}
+
+    with pytest.raises(loop.NotFinite, match="at step 6"):
+        loop.run(
+            STEP, fresh(), poisoned, steps=10, workdir=tmp_path, log_every=100, checkpoint_every=4
+        )
+    with checkpoints.Checkpoints(tmp_path / "checkpoints") as saved:
+        assert saved.restore(fresh())[1] == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops(tmp_path, number):
+    def interrupting(start):
+        for n, batch in zip(itertools.count(start), batches_from(start), strict=False):
+            if n == 4:
+                os.kill(os.getpid(), number)
+            yield batch
+
+    before = signal.getsignal(number)
+    with pytest.raises(loop.Interrupted, match="after step 5") as stopped:
+        loop.run(STEP, fresh(), interrupting, steps=9, workdir=tmp_path)
+    assert stopped.value.signum == number
+    assert signal.getsignal(number) is before
+    whole = train(tmp_path / "whole", 9)
+    assert bits(train(tmp_path, 9).state) == bits(whole.state)
+
+
+def test_pictures_of_the_callback_are_saved(tmp_path):
+    seen = []
+
+    def draw(state, step):
+        seen.append((int(state.step), step))
+        return {"grid": np.full((4, 6, 3), 200, np.uint8)}
+
+    train(tmp_path, 6, on_checkpoint=draw)
+    assert seen == [(4, 4), (6, 6)]
+    names = sorted(p.name for p in (tmp_path / "samples").iterdir())
+    assert names == ["grid_0000004.png", "grid_0000006.png"]
+
+
+def test_log_line(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        train(tmp_path, 4)
+    assert "first step done after" in caplog.text
+    lines = [r.message for r in caplog.records if r.message.startswith("step ")]
+    assert lines[-1].startswith("step 4/4  loss ") and lines[-1].endswith("/s  0:00:00 left")
+    assert len({line.index("/s  ") for line in lines}) == 1
