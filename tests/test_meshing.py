@@ -101,8 +101,8 @@ def test_glb_is_y_up_facing_z_with_linear_colours(sphere):
     document = json.loads(data[20 : 20 + length])
     view = document["bufferViews"][2]
     start = 28 + length + view["byteOffset"]
-    stored = np.frombuffer(data[start : start + view["byteLength"]], np.uint16).reshape(-1, 4)
-    np.testing.assert_allclose(stored[:, :3] / 65535, linear, atol=1e-5)
+    stored = np.frombuffer(data[start : start + view["byteLength"]], np.float32).reshape(-1, 3)
+    np.testing.assert_allclose(stored, linear, atol=1e-6)
     assert document["asset"]["extras"] == PROVENANCE
     assert document["asset"]["copyright"] == "AI-generated"
     np.testing.assert_allclose(loaded.visual.vertex_colors[:, :3] / 255, linear, atol=0.01)
