@@ -1,0 +1,103 @@
+"""The diffusion upsampler: low-resolution planes to high-resolution ones (paper 3.3).
+
+Symbols: ``h`` the low and ``H = factor * h`` the high resolution, ``c`` channels of a plane.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Num
+
+from rodin_jax import triplanes
+from rodin_jax.nn.blocks import Conv, ResBlock, depth_to_space, space_to_depth
+from rodin_jax.nn.embedding import Conditioning
+from rodin_jax.nn.norm import AdaptiveNorm
+
+
+class Upsampler(nn.Module):
+    """Predicts clean high-resolution planes from noisy ones and the low-resolution condition.
+
+    Nearly all work happens at the low resolution: the noisy planes come down by space-to-depth,
+    residual blocks run there, and a single sub-pixel layer goes up by ``factor`` (supplement B.1,
+    figure 1). A light head then looks at the noisy planes at their own resolution, because the
+    last steps of diffusion must copy detail that the trunk has no room to carry:
+
+        x0 = resize(low) + head(up(trunk(x_t, low, t)), x_t, t)
+
+    The head's last layer starts at zero, so an untrained upsampler is a bilinear resize.
+
+    Attributes:
+      out_channels: channels per plane of the output, c.
+      channels: features of the trunk.
+      blocks: residual blocks of the trunk.
+      factor: ratio of the resolutions.
+      detail_channels: features of the high-resolution head; None is a quarter of ``channels``.
+      dropout: probability in every residual block; needs a 'dropout' key when training.
+      conv: 'aware', 'plane' or 'rolled', see `rodin_jax.nn.blocks.Conv`.
+      norm: statistics of each 'plane', or 'joint' over the roll-out.
+      plane_embedding: tell the blocks which plane they see.
+      remat: recompute activations of each block in the backward pass, to save memory.
+      dtype: type of the computation; parameters and the output are float32.
+    """
+
+    out_channels: int
+    channels: int = 64
+    blocks: int = 4
+    factor: int = 4
+    detail_channels: int | None = None
+    dropout: float = 0.0
+    conv: str = "aware"
+    norm: str = "plane"
+    plane_embedding: bool = True
+    remat: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x_t: Float[Array, "b 3 H W c"],
+        low: Float[Array, "b 3 h w c"],
+        t: Num[Array, "b"],
+        *,
+        deterministic: bool = True,
+    ) -> Float[Array, "b 3 H W out"]:
+        """Returns the predicted x0.
+
+        Args:
+          x_t: noisy high-resolution planes, normalised.
+          low: low-resolution planes, normalised likewise.
+          t: original diffusion time, 0 ... T - 1.
+          deterministic: False enables dropout.
+
+        Raises:
+          ValueError: the sizes are not in the ratio ``factor``, or channels differ.
+        """
+        high = x_t.shape[-2]
+        if high != self.factor * low.shape[-2] or low.shape[-1] != self.out_channels:
+            raise ValueError(
+                f"x_t {x_t.shape} must be {self.factor} times the size of low {low.shape}, "
+                f"with {self.out_channels} channels"
+            )
+        detail = self.detail_channels or self.channels // 4
+
+        def conv(features, name, zero=False):
+            return Conv(features, self.conv, zero, self.dtype, name=name)
+
+        planes = 3 if self.plane_embedding else 0
+        embedding = Conditioning(self.channels, planes, self.dtype, name="conditioning")(t)
+        layer = nn.remat(ResBlock, static_argnums=(3,)) if self.remat else ResBlock
+
+        y = jnp.concatenate([space_to_depth(x_t, self.factor), low], axis=-1)
+        y = conv(self.channels, "conv_in")(y)
+        for i in range(self.blocks):
+            options = (self.channels, self.conv, self.norm, None, self.dropout, self.dtype)
+            y = layer(*options, name=f"block_{i}")(y, embedding, deterministic)
+
+        y = nn.silu(AdaptiveNorm(self.norm, dtype=self.dtype, name="norm_up")(y))
+        y = depth_to_space(conv(self.factor**2 * detail, "conv_up")(y), self.factor)
+
+        y = jnp.concatenate([y, x_t.astype(y.dtype)], axis=-1)
+        y = conv(detail, "head_in")(y)
+        y = nn.silu(AdaptiveNorm(self.norm, dtype=self.dtype, name="head_norm")(y, embedding))
+        y = conv(self.out_channels, "head_out", zero=True)(y)
+        return triplanes.resize(low, high) + y.astype(jnp.float32)
