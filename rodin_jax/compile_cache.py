@@ -3,16 +3,13 @@
 import os
 from pathlib import Path
 
-# Kept under this size; the least recently used programs go first.
-MAX_BYTES = 2 << 30
-
 
 def enable() -> Path | None:
     """Turns the cache on in the user's cache folder; call it before the first compilation.
 
-    The folder is ``$JAX_COMPILATION_CACHE_DIR`` if set, else ``$XDG_CACHE_HOME/rodin_jax/xla``, else
-    ``~/.cache/rodin_jax/xla``. An empty ``$JAX_COMPILATION_CACHE_DIR`` turns the cache off, and where
-    the folder cannot be written there is none.
+    The folder is ``$JAX_COMPILATION_CACHE_DIR`` if set, else ``rodin_jax/xla`` in
+    ``$XDG_CACHE_HOME`` or ``~/.cache``. An empty ``$JAX_COMPILATION_CACHE_DIR`` turns the cache
+    off, and where the folder cannot be written there is none.
 
     Returns:
       The folder, or None without a cache.
@@ -20,17 +17,16 @@ def enable() -> Path | None:
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen == "":
         return None
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(chosen) if chosen else home / "rodin_jax" / "xla"
     try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = Path(chosen) if chosen else home / "rodin_jax" / "xla"
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: there is no home
         return None
     if not os.access(folder, os.W_OK | os.X_OK):
         return None
     import jax  # after the checks: starting JAX takes longer than they do
 
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return folder

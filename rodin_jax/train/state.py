@@ -186,6 +186,29 @@ def make_step(
     return step
 
 
+def from_config(config, loss_fn: LossFn, params: PyTree, key: Key[Array, ""]):
+    """(compiled step, fresh state) from a stage's configuration.
+
+    It reads ``steps, batch_size, accumulate, ema_decay`` and the optimiser's ``learning_rate,
+    warmup, decay, b2, weight_decay, clip``.
+    """
+    schedule = learning_rate(
+        config.learning_rate, steps=config.steps, warmup=config.warmup, decay=config.decay
+    )
+    optimizer = adamw(
+        schedule, b2=config.b2, weight_decay=config.weight_decay, clip=config.clip or None
+    )
+    step = make_step(
+        loss_fn,
+        optimizer,
+        ema_decay=config.ema_decay,
+        accumulate=config.accumulate,
+        schedule=schedule,
+        mesh=data_mesh(config.batch_size),
+    )
+    return step, create(params, optimizer, key)
+
+
 def data_mesh(batch_size: int, devices: int | None = None) -> Mesh:
     """A one-axis mesh ``data`` over the first ``devices`` devices (default: all).
 

@@ -1,0 +1,103 @@
+r"""Base diffusion: planes at the base size, given the latent of a front view.
+
+    python launch/main.py --config=configs/base.py:nano --workdir=runs/nano/base \
+        --config.planes_dir=runs/nano/fit --config.clip_dir=runs/nano/clip
+
+| preset | hardware | time | figure to expect |
+| --- | --- | --- | --- |
+| smoke | 2 CPU cores | 30 s | it runs |
+| nano | 2 CPU cores | 30 min | see MODEL_CARD.md of the shipped bundle |
+| small | one modern GPU | hours | not measured |
+| paper | several large GPUs or a TPU pod | days | FID(CLIP) 26.1 with the paper's own data |
+
+``paper`` follows supplement B.1: 192 channels, 1000 steps, AdamW 5e-5, batch 48, EMA 0.9999, 20 %
+latent dropout, attention at 8, 16 and 32. It says nothing of warm-up, decay or weight decay; those
+are ADM's (none), like the dropout. It was chosen where the paper leaves a choice that only the
+scales without attention see 3D-aware convolutions.
+"""
+
+import ml_collections
+
+
+def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
+    """The configuration of ``preset``: smoke, nano, small or paper."""
+    config = ml_collections.ConfigDict()
+    config.stage = "base"
+    config.preset = preset
+    config.planes_dir = ""  # workdir of the fit stage
+    config.clip_dir = ""  # workdir of the clip stage
+    config.seed = 0
+
+    config.base_size = 16
+    config.latent_dropout = 0.2
+    config.mirror = True  # each subject also as its mirror image
+    config.process = ml_collections.ConfigDict(
+        {"schedule": "linear", "steps": 1000, "prediction": "eps", "learned_variance": True}
+    )
+    config.model = ml_collections.ConfigDict(
+        {
+            "channels": 64,
+            "multipliers": (1, 2),
+            "blocks": 2,
+            "attention": (8,),
+            "head_channels": 32,
+            "dropout": 0.0,
+            "conv": "aware",
+            "norm": "plane",
+            "aware_everywhere": True,
+            "remat": False,
+            "dtype": "float32",
+        }
+    )
+
+    config.steps = 6000
+    config.batch_size = 32
+    config.accumulate = 1
+    config.learning_rate = 4e-4
+    config.warmup = 200
+    config.decay = "cosine"  # or constant
+    config.b2 = 0.999
+    config.weight_decay = 0.0
+    config.clip = 1.0  # of the gradient's norm; 0 leaves it alone
+    config.ema_decay = 0.999
+    config.log_every = 50
+    config.checkpoint_every = 500
+    config.preview = ml_collections.ConfigDict({"size": 64, "steps": 25})  # size 0: no pictures
+
+    if preset == "smoke":
+        config.base_size = 8
+        config.process.steps = 50
+        config.model.update(channels=16, multipliers=(1,), blocks=1, head_channels=16)
+        config.steps, config.batch_size, config.warmup, config.ema_decay = 30, 8, 5, 0.9
+        config.log_every, config.checkpoint_every = 10, 30
+        config.preview.update(size=16, steps=5)
+    elif preset == "small":
+        config.base_size = 32
+        config.model.update(
+            channels=128, multipliers=(1, 2, 3), attention=(8, 16), dtype="bfloat16"
+        )
+        config.steps, config.batch_size, config.warmup = 200_000, 48, 1000
+        config.learning_rate, config.ema_decay = 1e-4, 0.9999
+        config.checkpoint_every = 5000
+    elif preset == "paper":
+        config.base_size = 64
+        config.model.update(
+            channels=192,
+            multipliers=(1, 2, 3, 4),
+            blocks=3,
+            attention=(8, 16, 32),
+            head_channels=64,
+            dropout=0.1,
+            aware_everywhere=False,
+            remat=True,
+            dtype="bfloat16",
+        )
+        config.steps, config.batch_size, config.warmup = 1_000_000, 48, 0
+        config.learning_rate, config.decay, config.ema_decay = 5e-5, "constant", 0.9999
+        config.clip = 0.0
+        config.mirror = False
+        config.checkpoint_every = 10_000
+        config.preview.update(size=128, steps=100)
+    elif preset != "nano":
+        raise ValueError(f"preset must be smoke, nano, small or paper, got {preset!r}")
+    return config

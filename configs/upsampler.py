@@ -1,0 +1,108 @@
+r"""Diffusion upsampler: planes at the full size, given planes at the base size.
+
+    python launch/main.py --config=configs/upsampler.py:nano --workdir=runs/nano/upsampler \
+        --config.planes_dir=runs/nano/fit
+
+| preset | hardware | time | figure to expect |
+| --- | --- | --- | --- |
+| smoke | 2 CPU cores | 30 s | it runs |
+| nano | 2 CPU cores | 30 min | see MODEL_CARD.md of the shipped bundle |
+| small | one modern GPU | hours | not measured |
+| paper | several large GPUs or a TPU pod | days | FID(CLIP) 26.1 with the paper's own data |
+
+``paper`` follows 3.3 and supplement B.1: x0-prediction in 100 steps, AdamW 5e-5, batch 16, EMA
+0.9999, patches of 112 x 112 of a 256 pixel view. The paper gives neither the width and depth of the
+network nor the strengths of the degradations; its image loss is perceptual, a mean square here.
+"""
+
+import ml_collections
+
+
+def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
+    """The configuration of ``preset``: smoke, nano, small or paper."""
+    config = ml_collections.ConfigDict()
+    config.stage = "upsampler"
+    config.preset = preset
+    config.planes_dir = ""  # workdir of the fit stage
+    config.seed = 0
+
+    config.base_size = 16
+    config.mirror = True  # each subject also as its mirror image
+    config.process = ml_collections.ConfigDict(
+        {"schedule": "linear", "steps": 100, "prediction": "x0", "learned_variance": False}
+    )
+    config.model = ml_collections.ConfigDict(
+        {
+            "channels": 64,
+            "blocks": 4,
+            "factor": 4,
+            "dropout": 0.0,
+            "conv": "aware",
+            "norm": "plane",
+            "remat": False,
+            "dtype": "float32",
+        }
+    )
+    # Of low planes with unit variance. Blur in texels; each applies with this probability.
+    config.degrade = ml_collections.ConfigDict(
+        {"sizes": (12, 8), "blur": 0.8, "noise": 0.2, "probability": 0.5}
+    )
+    # Rendered patches of the first `subjects` of a batch; focal patches look at the face.
+    config.image_loss = ml_collections.ConfigDict(
+        {
+            "weight": 4.0,
+            "subjects": 4,
+            "patch": 16,
+            "view": 96,
+            "samples": 32,
+            "focus": 0.5,
+            "radius": 3.0,
+            "fov": 40.0,
+        }
+    )
+
+    config.steps = 4000
+    config.batch_size = 16
+    config.accumulate = 1
+    config.learning_rate = 4e-4
+    config.warmup = 200
+    config.decay = "cosine"  # or constant
+    config.b2 = 0.999
+    config.weight_decay = 0.0
+    config.clip = 1.0  # of the gradient's norm; 0 leaves it alone
+    config.ema_decay = 0.999
+    config.log_every = 50
+    config.checkpoint_every = 500
+    config.preview = ml_collections.ConfigDict({"size": 64, "steps": 10})  # size 0: no pictures
+
+    if preset == "smoke":
+        config.base_size = 8
+        config.process.steps = 20
+        config.model.update(channels=16, blocks=1, factor=2)
+        config.degrade.sizes = (6, 4)
+        config.image_loss.update(subjects=2, patch=4, view=32, samples=8)
+        config.steps, config.batch_size, config.warmup, config.ema_decay = 30, 8, 5, 0.9
+        config.log_every, config.checkpoint_every = 10, 30
+        config.preview.update(size=16, steps=3)
+    elif preset == "small":
+        config.base_size = 32
+        config.model.update(channels=128, blocks=6, dtype="bfloat16")
+        config.degrade.sizes = (24, 16)
+        config.image_loss.update(subjects=8, patch=48, view=256, samples=64)
+        config.steps, config.batch_size, config.warmup = 100_000, 16, 1000
+        config.learning_rate, config.ema_decay = 1e-4, 0.9999
+        config.checkpoint_every = 5000
+    elif preset == "paper":
+        config.base_size = 64
+        config.model.update(channels=192, blocks=8, remat=True, dtype="bfloat16")
+        config.degrade.sizes = (48, 32)
+        config.image_loss.update(subjects=16, patch=112, view=256, samples=96)
+        config.steps, config.batch_size, config.warmup = 500_000, 16, 0
+        config.learning_rate, config.decay, config.ema_decay = 5e-5, "constant", 0.9999
+        config.clip = 0.0
+        config.mirror = False
+        config.checkpoint_every = 10_000
+        config.preview.update(size=128, steps=100)
+    elif preset != "nano":
+        raise ValueError(f"preset must be smoke, nano, small or paper, got {preset!r}")
+    return config

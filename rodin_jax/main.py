@@ -1,0 +1,78 @@
+"""Trains one stage: ``python -m rodin_jax.main --config=configs/<stage>.py:<preset> --workdir=DIR``.
+
+Any value of the configuration can be set, e.g. ``--config.steps=20000``. The same command continues
+a run that was stopped, and a larger ``steps`` one that had finished. Exit codes: 0 done, 1 failed,
+2 bad usage, 128 + n stopped by signal n with the state saved.
+"""
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from rodin_jax import compile_cache
+
+STAGES = ("clip", "fit", "base", "upsampler", "latent", "text")
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "configs/<stage>.py:<preset>")
+_WORKDIR = flags.DEFINE_string("workdir", None, "where the run keeps everything")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the stage that the configuration names."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; every option starts with --")
+    config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+    stage = config.get("stage")
+    if stage not in STAGES:
+        raise app.UsageError(f"config.stage is {stage!r}, expected one of {', '.join(STAGES)}")
+    absl_logging.get_absl_handler().setFormatter(
+        logging.Formatter(f"%(asctime)s {stage:9s} %(message)s", "%H:%M:%S")
+    )
+    logging.getLogger("jax").setLevel(logging.WARNING)
+    compile_cache.enable()
+    import jax
+
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+        jax.distributed.initialize()
+    logging.info("%s %s on %s", stage, config.get("preset", ""), _devices(jax.devices()))
+    workdir.mkdir(parents=True, exist_ok=True)
+    if jax.process_index() == 0:
+        (workdir / "config.json").write_text(config.to_json_best_effort(indent=2) + "\n")
+
+    from rodin_jax.train import checkpoints, loop
+
+    try:
+        importlib.import_module(f"rodin_jax.train.{stage}").run(config, workdir)
+    except loop.Interrupted as stopped:
+        logging.info("%s; the same command continues", stopped)
+        sys.exit(128 + stopped.signum)
+    except KeyboardInterrupt:
+        print(f"{stage}: stopped", file=sys.stderr)
+        sys.exit(130)
+    except (loop.NotFinite, checkpoints.CheckpointError, OSError, ValueError) as error:
+        if absl_logging.level_debug():
+            raise
+        print(f"{stage}: {error}", file=sys.stderr)
+        sys.exit(1)
+    logging.info("%s done: %s", stage, workdir)
+
+
+def entry() -> None:
+    """Parses the flags and runs; used by ``launch/main.py`` too."""
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)
+
+
+def _devices(devices) -> str:
+    return f"{len(devices)} x {devices[0].device_kind}"
+
+
+if __name__ == "__main__":
+    entry()

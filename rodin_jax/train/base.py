@@ -1,0 +1,190 @@
+"""The base diffusion model (paper 3.2): low-resolution planes given the latent of a front view.
+
+Symbols: x0 normalised planes ``[b, 3, h, h, c]`` at the base size, x_t noised ones, z latents
+``[b, d]`` of unit variance, zeros for the null condition.
+"""
+
+import logging
+import os
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jaxtyping import Array, Float
+
+from rodin_jax import triplanes
+from rodin_jax.data import loading
+from rodin_jax.data.planes import PlanesStore, PlaneStatistics
+from rodin_jax.diffusion import process, samplers, schedules
+from rodin_jax.nn.unet import UNet
+from rodin_jax.train import export, fitted, latents, loop
+from rodin_jax.train import state as train_state
+
+PART = "base"
+PREVIEWS = 6  # subjects in a sample picture
+ENCODE_CHUNK = 256  # pictures in memory at a time
+
+
+def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
+    """Trains on the planes of ``config.planes_dir``, latents from ``config.clip_dir``; exports."""
+    store = fitted.open_store(config.planes_dir, [config.base_size])
+    statistics = store.statistics(config.base_size)
+    decoded = fitted.Decoded(config.planes_dir)
+    z = subject_latents(store, config.clip_dir, mirrored=config.mirror)
+    logging.info("%d subjects, latents of %d dimensions", len(store), z.shape[-1])
+
+    channels = store.shape[3]
+    schedule = schedules.make(config.process.schedule, config.process.steps)
+    model_options = {
+        **config.model.to_dict(),
+        "out_channels": channels * (2 if config.process.learned_variance else 1),
+    }
+    model = UNet(**model_options)
+    loss_fn = make_loss(
+        model,
+        schedule,
+        statistics,
+        prediction=config.process.prediction,
+        learned_variance=config.process.learned_variance,
+        latent_dropout=config.latent_dropout,
+        mirror=config.mirror,
+    )
+
+    init_key, train_key = jax.random.split(jax.random.key(config.seed))
+    x = jnp.zeros((1, 3, config.base_size, config.base_size, channels))
+    params = jax.jit(model.init)(init_key, x, jnp.zeros(1, jnp.int32), jnp.asarray(z[:1, 0]))
+    params = params["params"]
+    logging.info("base network: %.2f M parameters", train_state.parameter_count(params) / 1e6)
+    step, state = train_state.from_config(config, loss_fn, params, train_key)
+
+    examples = fitted.Subjects(store, config.base_size)
+
+    def with_latent(example):
+        return {"planes": example["planes"], "z": z[example["index"]]}
+
+    def batches_from(start):
+        return loading.batches(
+            examples, config.batch_size, config.seed, start_step=start, transform=with_latent
+        )
+
+    done = loop.run(
+        step,
+        state,
+        batches_from,
+        steps=config.steps,
+        workdir=workdir,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        on_checkpoint=_preview(config, model, schedule, store, statistics, decoded, z),
+    )
+    export.write_export(
+        workdir,
+        PART,
+        model_options,
+        done.state.ema,
+        process=config.process.to_dict(),
+        arrays=fitted.statistics_arrays(store, [config.base_size]),
+        trained={**done.trained(), "subjects": len(store), "batch_size": config.batch_size},
+    )
+
+
+def subject_latents(
+    store: PlanesStore, clip_dir: str | os.PathLike, *, mirrored: bool
+) -> Float[np.ndarray, "n views d"]:
+    """The latent of each subject's front view and, if ``mirrored``, of its mirror image."""
+    clip = export.read_export(clip_dir)
+    encoded = []
+    for start in range(0, len(store), ENCODE_CHUNK):
+        chunk = range(start, min(start + ENCODE_CHUNK, len(store)))
+        fronts = np.stack([store[i].front for i in chunk])
+        views = [fronts, fronts[:, :, ::-1]] if mirrored else [fronts]
+        encoded.append(np.stack([latents.encode_fronts(clip, v) for v in views], axis=1))
+    return np.concatenate(encoded)
+
+
+def make_loss(
+    model: UNet,
+    schedule: schedules.Schedule,
+    statistics: PlaneStatistics,
+    *,
+    prediction: str = "eps",
+    learned_variance: bool = True,
+    latent_dropout: float = 0.2,
+    mirror: bool = True,
+) -> train_state.LossFn:
+    """The hybrid loss at a uniform t, the latent zeroed with probability ``latent_dropout``.
+
+    Its batch holds ``planes [b, 3, h, h, c]`` in feature units and ``z [b, v, d]``: the latents of
+    the subject and, with ``mirror``, of the mirrored subject (v = 2).
+    """
+
+    def loss_fn(params, batch, key):
+        flip_key, t_key, noise_key, null_key, dropout_key = jax.random.split(key, 5)
+        planes, z = batch["planes"].astype(jnp.float32), batch["z"][:, 0]
+        if mirror:
+            planes, flipped = fitted.mirror_half(planes, flip_key)
+            z = jnp.where(flipped[:, None], batch["z"][:, 1], z)
+        x0 = statistics.normalise(planes)
+        t = jax.random.randint(t_key, x0.shape[:1], 0, schedule.steps)
+        noise = jax.random.normal(noise_key, x0.shape)
+        x_t = process.q_sample(schedule, x0, t, noise)
+        z = drop_latents(z, null_key, latent_dropout)
+        output = model.apply(
+            {"params": params}, x_t, t, z, deterministic=False, rngs={"dropout": dropout_key}
+        )
+        losses = process.hybrid_loss(
+            schedule,
+            output,
+            x0,
+            x_t,
+            t,
+            noise,
+            prediction=prediction,
+            learned_variance=learned_variance,
+        )
+        return losses.total.mean(), {
+            "simple": losses.simple.mean(),
+            "variational": losses.variational.mean(),
+        }
+
+    return loss_fn
+
+
+def drop_latents(z: Float[Array, "b d"], key: Array, probability: float) -> Float[Array, "b d"]:
+    """Zeros, the null condition, with ``probability`` for each example; the key is consumed."""
+    dropped = jax.random.bernoulli(key, probability, z.shape[:1])
+    return jnp.where(dropped[:, None], 0.0, z)
+
+
+def _preview(config, model, schedule, store, statistics, decoded, z):
+    """A callback: above the fits at the base size, below samples given the same latents."""
+    count = min(PREVIEWS, len(store))
+    truth = np.stack([store.planes(i) for i in range(count)]).astype(np.float32)
+    truth = triplanes.resize(jnp.asarray(truth), config.base_size)
+    latent = jnp.asarray(z[:count, 0])
+
+    @jax.jit
+    def sample(params, key):
+        noise_key, sample_key = jax.random.split(key)
+        x = samplers.ddim(
+            lambda x_t, t: model.apply({"params": params}, x_t, t, latent),
+            jax.random.normal(noise_key, truth.shape),
+            schedule,
+            sample_key,
+            steps=config.preview.steps,
+            prediction=config.process.prediction,
+            learned_variance=config.process.learned_variance,
+            clip=statistics.bounds(),
+        )
+        return statistics.denormalise(x)
+
+    def draw(state, step):
+        params = jax.tree.map(jnp.asarray, jax.device_get(state.ema))
+        size = config.preview.size
+        planes = sample(params, jax.random.key(config.seed))
+        return {
+            "samples": np.concatenate([decoded.strip(truth, size), decoded.strip(planes, size)])
+        }
+
+    return draw if config.preview.size else None

@@ -1,0 +1,257 @@
+"""The diffusion upsampler (paper 3.3): high planes given low ones, trained on planes and pictures.
+
+Symbols: y high planes ``[b, 3, H, H, c]`` and low planes ``[b, 3, h, h, c]``, both normalised, each
+by the statistics of its own size; y_t noised high planes; T = 100 steps, the network predicts y.
+"""
+
+import logging
+import os
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jaxtyping import Array, Float
+
+from rodin_jax import cameras, rendering, triplanes
+from rodin_jax.data import loading
+from rodin_jax.data.planes import PlaneStatistics
+from rodin_jax.diffusion import process, samplers, schedules
+from rodin_jax.nn.upsampler import Upsampler
+from rodin_jax.train import export, fitted, loop
+from rodin_jax.train import state as train_state
+from rodin_jax.train.degrade import degrade
+from rodin_jax.types import Rays
+
+PART = "upsampler"
+PREVIEWS = 6  # subjects in a sample picture
+
+
+def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
+    """Trains on the planes of ``config.planes_dir`` with the decoder beside them; exports."""
+    low_size = config.base_size
+    high_size = low_size * config.model.factor
+    store = fitted.open_store(config.planes_dir, [low_size, high_size])
+    low_scale, high_scale = store.statistics(low_size), store.statistics(high_size)
+    decoded = fitted.Decoded(config.planes_dir)
+    logging.info("%d subjects, planes %d -> %d", len(store), low_size, high_size)
+
+    channels = store.shape[3]
+    schedule = schedules.make(config.process.schedule, config.process.steps)
+    model_options = {**config.model.to_dict(), "out_channels": channels}
+    model = Upsampler(**model_options)
+    loss_fn = make_loss(
+        model,
+        schedule,
+        low_scale,
+        high_scale,
+        decoded,
+        prediction=config.process.prediction,
+        low_size=low_size,
+        degradation=config.degrade.to_dict(),
+        image_loss=config.image_loss.to_dict(),
+        mirror=config.mirror,
+    )
+
+    init_key, train_key = jax.random.split(jax.random.key(config.seed))
+    y = jnp.zeros((1, 3, high_size, high_size, channels))
+    low = jnp.zeros((1, 3, low_size, low_size, channels))
+    params = jax.jit(model.init)(init_key, y, low, jnp.zeros(1, jnp.int32))["params"]
+    logging.info("upsampler: %.2f M parameters", train_state.parameter_count(params) / 1e6)
+    step, state = train_state.from_config(config, loss_fn, params, train_key)
+
+    examples = fitted.Subjects(store, high_size)
+
+    def batches_from(start):
+        return loading.batches(
+            examples, config.batch_size, config.seed, start_step=start, transform=_planes_only
+        )
+
+    done = loop.run(
+        step,
+        state,
+        batches_from,
+        steps=config.steps,
+        workdir=workdir,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        on_checkpoint=_preview(config, model, schedule, store, low_scale, high_scale, decoded),
+    )
+    export.write_export(
+        workdir,
+        PART,
+        model_options,
+        done.state.ema,
+        process=config.process.to_dict(),
+        arrays=fitted.statistics_arrays(store, [low_size, high_size]),
+        trained={**done.trained(), "subjects": len(store), "batch_size": config.batch_size},
+    )
+
+
+def make_loss(
+    model: Upsampler,
+    schedule: schedules.Schedule,
+    low_scale: PlaneStatistics,
+    high_scale: PlaneStatistics,
+    decoded: fitted.Decoded,
+    *,
+    prediction: str,
+    low_size: int,
+    degradation: dict,
+    image_loss: dict,
+    mirror: bool = True,
+) -> train_state.LossFn:
+    """Mean square error of the planes plus ``weight`` times that of rendered patches (eq. 4).
+
+    Its batch holds ``planes [b, 3, H, H, c]`` in feature units.
+
+    Args:
+      model: predicts ``prediction``, without a variance.
+      schedule: of the process.
+      low_scale: statistics at the base size.
+      high_scale: statistics at the full size.
+      decoded: the frozen decoder.
+      prediction: what the network predicts; x0 in the paper.
+      low_size: the base size h.
+      degradation: options of `degrade`.
+      image_loss: ``weight``, and the options of `patch_error`; a weight of 0 leaves it out.
+      mirror: mirror half of the subjects.
+    """
+    image_loss = dict(image_loss)
+    weight = image_loss.pop("weight")
+
+    def loss_fn(params, batch, key):
+        flip_key, degrade_key, t_key, noise_key, dropout_key, image_key = jax.random.split(key, 6)
+        planes = batch["planes"].astype(jnp.float32)
+        if mirror:
+            planes, _ = fitted.mirror_half(planes, flip_key)
+        y = high_scale.normalise(planes)
+        low = low_scale.normalise(triplanes.resize(planes, low_size))
+        low = degrade(low, degrade_key, **degradation)
+        t = jax.random.randint(t_key, y.shape[:1], 0, schedule.steps)
+        noise = jax.random.normal(noise_key, y.shape)
+        y_t = process.q_sample(schedule, y, t, noise)
+        output = model.apply(
+            {"params": params}, y_t, low, t, deterministic=False, rngs={"dropout": dropout_key}
+        )
+        wanted = process.target(schedule, y, noise, t, prediction)
+        plane_loss = jnp.mean((output - wanted) ** 2)
+        if not weight:
+            return plane_loss, {"planes": plane_loss}
+        guess = process.predict_x0(schedule, output, y_t, t, prediction)
+        picture_loss = patch_error(
+            decoded,
+            high_scale.denormalise(guess),
+            high_scale.denormalise(y),
+            image_key,
+            **image_loss,
+        )
+        return plane_loss + weight * picture_loss, {"planes": plane_loss, "image": picture_loss}
+
+    return loss_fn
+
+
+def patch_error(
+    decoded: fitted.Decoded,
+    guess: Float[Array, "b 3 h w c"],
+    truth: Float[Array, "b 3 h w c"],
+    key: Array,
+    *,
+    subjects: int,
+    patch: int,
+    view: int,
+    samples: int,
+    focus: float = 0.5,
+    radius: float = 3.0,
+    fov: float = 40.0,
+) -> Float[Array, ""]:
+    """Mean square error of one rendered patch of each of the first ``subjects``; takes the key.
+
+    Both planes are in feature units and are rendered on white through the same jittered samples,
+    so equal planes give exactly zero.
+
+    Args:
+      decoded: the frozen decoder.
+      guess: planes that gradients flow to.
+      truth: what they should look like.
+      key: random key.
+      subjects: how many of the batch, at most.
+      patch: edge of a patch in pixels.
+      view: edge in pixels of the whole picture that the patch is cut from.
+      samples: points a ray.
+      focus: probability of a patch on the face, seen from the front.
+      radius: distance of the cameras.
+      fov: angle of view of the cameras, degrees.
+    """
+    count = min(subjects, guess.shape[0])
+
+    def error(guess, truth, key):
+        ray_key, jitter_key = jax.random.split(key)
+        rays = patch_rays(ray_key, patch, view, focus=focus, radius=radius, fov=fov)
+
+        def picture(planes):
+            field = decoded.field(planes)
+            seen = rendering.render_rays(field, rays, samples=samples, key=jitter_key)
+            return rendering.over(seen, 1.0)
+
+        return jnp.mean((picture(guess) - picture(jax.lax.stop_gradient(truth))) ** 2)
+
+    return jax.vmap(error)(guess[:count], truth[:count], jax.random.split(key, count)).mean()
+
+
+def patch_rays(
+    key: Array, patch: int, view: int, *, focus: float, radius: float, fov: float
+) -> Rays:
+    """The rays ``[patch, patch, 3]`` of a random patch of a random view; the key is consumed.
+
+    Half-way between uniform and "high sampling importance on face region" (3.3): with probability
+    ``focus`` the camera stands within 45 degrees of the front and the patch lies near the middle of
+    the picture, where the face is; otherwise camera and patch are anywhere.
+    """
+    face, azimuth, sine, place = jax.random.split(key, 4)
+    near = jax.random.bernoulli(face, focus)
+    azimuth = jax.random.uniform(azimuth, minval=-1.0) * jnp.where(near, 45.0, 180.0)
+    # Elevations from -20 to 45 degrees, uniform on the sphere.
+    low, high = jnp.sin(jnp.radians(jnp.array([-20.0, 45.0])))
+    elevation = jnp.degrees(jnp.arcsin(jax.random.uniform(sine, minval=low, maxval=high)))
+    camera = cameras.orbit(azimuth, elevation, view, radius=radius, fov=fov)
+    offset = jax.random.uniform(place, (2,), minval=-0.5) * (view - patch)
+    corner = jnp.round((view - patch) / 2 + offset * jnp.where(near, 0.4, 1.0))
+    y, x = jnp.meshgrid(jnp.arange(patch) + 0.5, jnp.arange(patch) + 0.5, indexing="ij")
+    return cameras.pixel_rays(camera, jnp.stack([x, y], axis=-1) + corner)
+
+
+def _planes_only(example):
+    return {"planes": example["planes"]}
+
+
+def _preview(config, model, schedule, store, low_scale, high_scale, decoded):
+    """A callback: fits, their low planes, and what the averaged weights make of those."""
+    count = min(PREVIEWS, len(store))
+    truth = np.stack([store.planes(i) for i in range(count)]).astype(np.float32)
+    truth = triplanes.resize(jnp.asarray(truth), config.base_size * config.model.factor)
+    small = triplanes.resize(truth, config.base_size)
+    low = low_scale.normalise(small)
+
+    @jax.jit
+    def sample(params, key):
+        noise_key, sample_key = jax.random.split(key)
+        y = samplers.ddim(
+            lambda y_t, t: model.apply({"params": params}, y_t, low, t),
+            jax.random.normal(noise_key, truth.shape),
+            schedule,
+            sample_key,
+            steps=config.preview.steps,
+            prediction=config.process.prediction,
+            clip=high_scale.bounds(),
+        )
+        return high_scale.denormalise(y)
+
+    def draw(state, step):
+        params = jax.tree.map(jnp.asarray, jax.device_get(state.ema))
+        rows = [truth, small, sample(params, jax.random.key(config.seed))]
+        return {
+            "samples": np.concatenate([decoded.strip(row, config.preview.size) for row in rows])
+        }
+
+    return draw if config.preview.size else None
