@@ -1,1 +1,48 @@
+"""Avatars made from nothing: attributes, shapes, pictures and sentences."""
 
+import numpy as np
+
+from rodin_jax.cameras import Camera, orbit
+from rodin_jax.data.avatars.captions import captions
+from rodin_jax.data.avatars.renderer import render_views
+from rodin_jax.data.avatars.shape import sculpt
+from rodin_jax.data.avatars.spec import AvatarSpec, attributes, sample_spec
+
+__all__ = [
+    "AvatarSpec",
+    "attributes",
+    "captions",
+    "front_camera",
+    "render",
+    "sample_spec",
+    "sculpt",
+    "training_cameras",
+]
+
+_RADIUS, _FOV = 3.0, 40.0
+
+
+def render(spec: AvatarSpec, camera: Camera, size: int) -> np.ndarray:
+    """RGBA pictures ``[n, size, size, 4]`` uint8 of ``spec`` from n cameras."""
+    return np.asarray(render_views(sculpt(spec), camera, size))
+
+
+def front_camera(size: int) -> Camera:
+    """The exact frontal view, a batch of one."""
+    return orbit(np.zeros(1), np.zeros(1), size, radius=_RADIUS, fov=_FOV)
+
+
+def training_cameras(seed: int, index: int, views: int, size: int) -> Camera:
+    """``views`` cameras all round: even azimuths in random order, elevations -25 to 60 degrees,
+    distance and focal length jittered by a few percent."""
+    rng = np.random.default_rng([seed, index, 1])
+    azimuth = 360.0 * (rng.permutation(views) + rng.random(views)) / views
+    # Uniform in the sine of the elevation is uniform on the sphere.
+    sine = rng.uniform(np.sin(np.radians(-25)), np.sin(np.radians(60)), views)
+    return orbit(
+        azimuth,
+        np.degrees(np.arcsin(sine)),
+        size,
+        radius=_RADIUS * rng.uniform(0.95, 1.08, views),
+        fov=_FOV * rng.uniform(0.96, 1.06, views),
+    )
