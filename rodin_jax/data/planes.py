@@ -268,7 +268,7 @@ class PlanesStore(Sequence):
 
 
 def compute_statistics(
-    store: PlanesStore, sizes: Sequence[int], *, clip: float = 0.001, batch_size: int = 16
+    store: PlanesStore, sizes: Sequence[int], *, clip: float | int = 0.001, batch_size: int = 16
 ) -> dict[int, PlaneStatistics]:
     """Measures every (plane, channel) at each size and writes the store's ``stats.json``.
 
@@ -305,7 +305,7 @@ def compute_statistics(
     return result
 
 
-def _clip_range(store: PlanesStore, size: int, clip: float, batch_size: int):
+def _clip_range(store: PlanesStore, size: int, clip: float | int, batch_size: int):
     """Quantiles of each (plane, channel), ``[3, c]`` each; all values if clip is 0."""
     if clip == 0:
         ends = [

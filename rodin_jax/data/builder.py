@@ -1,0 +1,181 @@
+"""Making and reading a set of subjects: `generate` and `load_subjects`.
+
+On disk it is the TFDS data set ``OUT/rodin_avatars/<preset>/<version>``. tensorflow_datasets is
+slow to import, so that waits until one of the two is called.
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+from rodin_jax.cameras import Camera
+from rodin_jax.data.presets import PRESETS
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """One person seen by many cameras.
+
+    Attributes:
+      id: unique in the data set.
+      views: straight RGBA pictures.
+      cameras: one for each view.
+      front: the exact frontal view.
+      captions: sentences about the subject; the first mentions everything.
+      attributes: name -> value in short English words.
+    """
+
+    id: str
+    views: UInt8[np.ndarray, "n s s 4"]
+    cameras: Camera
+    front: UInt8[np.ndarray, "s s 4"]
+    captions: tuple[str, ...]
+    attributes: dict[str, str]
+
+
+def generate(
+    preset: str,
+    subjects: int | None,
+    out: str | pathlib.Path,
+    *,
+    seed: int = 0,
+    views: int | None = None,
+    size: int | None = None,
+    processes: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Renders a data set into ``out``; a killed run goes on where it stopped.
+
+    The files depend on (preset, subjects, seed, views, size), not on the number of processes.
+
+    Args:
+      preset: smoke, nano, small or paper.
+      subjects: people in all splits together; the preset's number if None.
+      out: folder of data sets; this one is written to ``out/rodin_avatars/<preset>``.
+      seed: of everything random.
+      views: pictures of each subject; the preset's number by default.
+      size: pixels along an edge; the preset's by default.
+      processes: see `render_subjects.render_all`.
+      progress: whether to draw a progress bar on a terminal.
+
+    Returns:
+      subjects, views (pictures in all), views_per_second (of those rendered by this call; 0 if
+      nothing was left to render) and out.
+
+    Raises:
+      ValueError: an unknown preset, a number below one, or ``out`` holds this preset already with
+        other numbers.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset: got {preset!r}, expected one of {', '.join(PRESETS)}")
+    # TFDS reports to stdout, which belongs to the caller's own result.
+    with contextlib.redirect_stdout(sys.stderr):
+        tfds = _tfds()
+        from rodin_jax.data.rodin_avatars.builder import RodinAvatars
+
+        tfds.disable_progress_bar()
+        builder = RodinAvatars(
+            config=preset,
+            data_dir=str(out),
+            subjects=subjects,
+            views=views,
+            size=size,
+            seed=seed,
+            processes=processes,
+            progress=progress,
+        )
+        begin = time.perf_counter()
+        builder.make()
+    plan, made = builder.plan, builder.rendered_now * builder.plan.views
+    return {
+        "subjects": plan.subjects,
+        "views": plan.subjects * plan.views,
+        "views_per_second": round(made / (time.perf_counter() - begin), 2),
+        "out": str(out),
+    }
+
+
+def load_subjects(
+    directory: str | pathlib.Path, split: str = "train", *, views: bool = True
+) -> "Subjects":
+    """Opens one split for random access; nothing is decoded before it is asked for.
+
+    Args:
+      directory: what `generate` was given as ``out``, or the data set's own folder.
+      split: train, validation or test.
+      views: False leaves the views out (zero of them, zero cameras): reading fronts and captions
+        alone is many times faster.
+
+    Raises:
+      ValueError: no data set, more than one, or no such split.
+    """
+    found = _data_sets(pathlib.Path(directory))
+    if len(found) != 1:
+        names = ", ".join(str(path) for path in found) or "none"
+        raise ValueError(f"{directory}: expected one data set (features.json), found {names}")
+    tfds = _tfds()
+    builder = tfds.builder_from_directory(str(found[0]))
+    if split not in builder.info.splits:
+        there = ", ".join(builder.info.splits)
+        raise ValueError(f"{found[0]}: no split {split!r}, expected one of {there}")
+    wanted = ["id", "captions", "attributes", "front"]
+    if views:
+        wanted += ["views", "pose", "focal", "centre"]
+    # Data sources decode every feature; asking for the bytes lets the views be left alone.
+    raw = tfds.decode.DeserializeMethod.RAW_BYTES
+    source = builder.as_data_source(split=split, deserialize_method=raw)
+    features = tfds.features.FeaturesDict({name: builder.info.features[name] for name in wanted})
+    return Subjects(source, features)
+
+
+class Subjects(Sequence):
+    """The subjects of one split, in the order of their indices."""
+
+    def __init__(self, source, features):
+        """Wraps a TFDS data source of undecoded records and the features to decode."""
+        self._source, self._features = source, features
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: SupportsIndex) -> Subject:
+        index = index.__index__()
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"subject {index} of {len(self)}")
+        fields = self._features.deserialize_example_np(self._source[index % len(self)])
+        front = np.asarray(fields["front"])
+        views, pose = fields.get("views"), fields.get("pose", np.zeros((0, 4, 4)))
+        flat = np.zeros((0, 2))
+        return Subject(
+            id=fields["id"].decode(),
+            views=np.zeros((0, *front.shape), np.uint8) if views is None else np.stack(views),
+            cameras=Camera(
+                pose=jnp.asarray(pose, jnp.float32),
+                focal=jnp.asarray(fields.get("focal", flat), jnp.float32),
+                centre=jnp.asarray(fields.get("centre", flat), jnp.float32),
+            ),
+            front=front,
+            captions=tuple(caption.decode() for caption in fields["captions"]),
+            attributes=json.loads(fields["attributes"]),
+        )
+
+
+def _data_sets(directory: pathlib.Path) -> list[pathlib.Path]:
+    patterns = ("features.json", "*/features.json", "*/*/features.json", "*/*/*/features.json")
+    files = {file for pattern in patterns for file in directory.glob(pattern)}
+    return sorted(file.parent for file in files if ".incomplete" not in file.parent.name)
+
+
+def _tfds():
+    import tensorflow_datasets
+
+    return tensorflow_datasets

@@ -1,0 +1,1 @@
+"""The TFDS builder ``rodin_avatars``; importing `builder` loads tensorflow_datasets."""

@@ -1,0 +1,129 @@
+"""`RodinAvatars`: avatars made from nothing, as a TensorFlow Datasets builder without TensorFlow.
+
+Pictures are given as PNG bytes and files are ArrayRecord; both are what keeps TensorFlow out.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from rodin_jax.data import render_subjects
+from rodin_jax.data.presets import PRESETS, split_subjects
+
+
+@dataclasses.dataclass
+class AvatarsConfig(tfds.core.BuilderConfig):
+    """A preset: how many subjects, views of each, pixels along an edge."""
+
+    subjects: int = 0
+    views: int = 0
+    size: int = 0
+
+
+class RodinAvatars(tfds.core.GeneratorBasedBuilder):
+    """Avatars with multi-view pictures, cameras, captions and attributes, split by subject."""
+
+    name = "rodin_avatars"
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [  # noqa: RUF012 (TFDS reads a plain list)
+        AvatarsConfig(name=name, description=f"{p.views} views of {p.size} px", **vars(p))
+        for name, p in PRESETS.items()
+    ]
+
+    def __init__(
+        self,
+        *,
+        subjects: int | None = None,
+        views: int | None = None,
+        size: int | None = None,
+        seed: int = 0,
+        processes: int | None = None,
+        progress: bool = True,
+        config: str = "smoke",
+        **kwargs,
+    ):
+        """A builder of one preset, some of whose numbers may be replaced.
+
+        Args:
+          subjects: how many; the preset's number by default.
+          views: pictures of each subject.
+          size: pixels along an edge.
+          seed: of everything random.
+          processes: see `render_subjects.render_all`.
+          progress: whether to draw a progress bar.
+          config: name of the preset.
+          **kwargs: for TFDS, e.g. ``data_dir``.
+        """
+        preset = PRESETS[config]
+        self.plan = render_subjects.RenderPlan(
+            seed=seed,
+            subjects=preset.subjects if subjects is None else subjects,
+            views=preset.views if views is None else views,
+            size=preset.size if size is None else size,
+        )
+        self._processes, self._progress = processes, progress
+        self.rendered_now = 0
+        super().__init__(config=config, file_format="array_record", **kwargs)
+        # Finished subjects wait beside the data set until it is complete.
+        final = pathlib.Path(self.data_dir)
+        self.rendered_dir = final.with_name(final.name + ".rendered")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        views, size = self.plan.views, self.plan.size
+        picture = tfds.features.Image(shape=(size, size, 4), encoding_format="png")
+        features = tfds.features.FeaturesDict(
+            {
+                "id": tfds.features.Text(),
+                "captions": tfds.features.Sequence(tfds.features.Text()),
+                "attributes": tfds.features.Text(doc="a JSON object, name -> value"),
+                "front": picture,
+                "views": tfds.features.Sequence(picture, length=views),
+                "pose": tfds.features.Tensor(shape=(views, 4, 4), dtype=np.float32),
+                "focal": tfds.features.Tensor(shape=(views, 2), dtype=np.float32),
+                "centre": tfds.features.Tensor(shape=(views, 2), dtype=np.float32),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Procedural head-and-shoulders avatars from all round, with captions.",
+            features=features,
+            metadata=tfds.core.MetadataDict(dataclasses.asdict(self.plan)),
+            disable_shuffling=True,  # the order of subjects is part of the data set
+        )
+
+    def _split_generators(self, dl_manager):
+        del dl_manager  # nothing is downloaded
+        self.rendered_now = render_subjects.render_all(
+            self.plan, self.rendered_dir, processes=self._processes, progress=self._progress
+        )
+        subjects = render_subjects.rendered(self.plan, self.rendered_dir)
+        splits = split_subjects(self.plan.subjects)
+        return {name: self._generate_examples(subjects, part) for name, part in splits.items()}
+
+    def _generate_examples(self, subjects, indices):
+        for index in indices:
+            fields = subjects[index]
+            attributes = json.dumps(fields.pop("attributes"), sort_keys=True)
+            yield index, {**fields, "attributes": attributes}
+
+    def make(self) -> None:
+        """Renders and writes the data set, or finds it finished; then drops the leftovers.
+
+        Raises:
+          ValueError: the folder holds a data set of this preset made with other numbers.
+        """
+        final, wanted = pathlib.Path(self.data_dir), dataclasses.asdict(self.plan)
+        if final.exists():
+            found = dict(tfds.builder_from_directory(final).info.metadata or {})
+            if found != wanted:
+                raise ValueError(f"{final}: holds a data set of {found}, expected {wanted}")
+        else:
+            for unfinished in final.parent.glob(f"incomplete.*_{final.name}"):
+                shutil.rmtree(unfinished)
+            # Nothing is downloaded, but TFDS makes the folder.
+            self.download_and_prepare(download_dir=str(self.rendered_dir / "downloads"))
+        shutil.rmtree(self.rendered_dir, ignore_errors=True)
