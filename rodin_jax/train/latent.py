@@ -1,0 +1,91 @@
+"""Diffusion of the latent z itself, for avatars out of nothing (suppl. B.4)."""
+
+import logging
+import os
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jaxtyping import Float
+
+from rodin_jax.data import loading
+from rodin_jax.diffusion import process, schedules
+from rodin_jax.nn.latent import LatentNet
+from rodin_jax.train import export, fitted, latents, loop, portraits
+from rodin_jax.train import state as train_state
+
+PART = "latent"
+
+
+def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
+    """Trains on the latents of ``config.data_dir``, or else of ``config.planes_dir``; exports."""
+    z = training_latents(config)
+    logging.info("%d latents of %d dimensions", *z.shape)
+    model_options = {**config.model.to_dict(), "dim": z.shape[1]}
+    model = LatentNet(**model_options)
+    schedule = schedules.make(config.process.schedule, config.process.steps)
+    init_key, train_key = jax.random.split(jax.random.key(config.seed))
+    params = jax.jit(model.init)(init_key, jnp.asarray(z[:1]), jnp.zeros(1, jnp.int32))["params"]
+    logging.info("latent network: %.2f M parameters", train_state.parameter_count(params) / 1e6)
+    loss_fn = make_loss(model, schedule, config.process.prediction, config.loss)
+    step, state = train_state.from_config(config, loss_fn, params, train_key)
+
+    def batches_from(start):
+        rows = portraits.Rows(z=z)
+        return loading.batches(rows, config.batch_size, config.seed, start_step=start)
+
+    done = loop.run(
+        step,
+        state,
+        batches_from,
+        steps=config.steps,
+        workdir=workdir,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+    )
+    export.write_export(
+        workdir,
+        PART,
+        model_options,
+        done.state.ema,
+        process=config.process.to_dict(),
+        trained={**done.trained(), "latents": len(z), "batch_size": config.batch_size},
+    )
+
+
+def training_latents(config: ml_collections.ConfigDict) -> Float[np.ndarray, "n d"]:
+    """z of every front view and of its mirror image.
+
+    Raises:
+      ValueError: the configuration names neither a data set nor fitted planes.
+    """
+    if not config.data_dir and not config.planes_dir:
+        raise ValueError("config.data_dir and config.planes_dir are empty, expected one of them")
+    encoder = latents.Encoder(config.clip_dir)
+    if config.data_dir:
+        source, views = portraits.open_subjects(config.data_dir), portraits.fronts
+    else:
+        source, views = fitted.open_store(config.planes_dir, []), fitted.front_views
+    parts = [encoder.fronts(views(source, mirrored=mirrored)) for mirrored in (False, True)]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def make_loss(
+    model: LatentNet, schedule: schedules.Schedule, prediction: str = "eps", loss: str = "l1"
+) -> train_state.LossFn:
+    """Mean absolute (``l1``) or squared (``l2``) error at a uniform t; a batch holds ``z [b, d]``."""
+    if loss not in ("l1", "l2"):
+        raise ValueError(f"config.loss must be 'l1' or 'l2', got {loss!r}")
+
+    def loss_fn(params, batch, key):
+        t_key, noise_key = jax.random.split(key)
+        z = batch["z"]
+        t = jax.random.randint(t_key, z.shape[:1], 0, schedule.steps)
+        noise = jax.random.normal(noise_key, z.shape)
+        z_t = process.q_sample(schedule, z, t, noise)
+        error = model.apply({"params": params}, z_t, t)
+        error = error - process.target(schedule, z, noise, t, prediction)
+        return (jnp.abs(error) if loss == "l1" else error**2).mean(), {}
+
+    return loss_fn

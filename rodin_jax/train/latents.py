@@ -1,0 +1,82 @@
+"""The trained towers as every later stage uses them: pictures to z, sentences to features."""
+
+import itertools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+from rodin_jax.nn import clip as clip_lib
+from rodin_jax.nn import tokenizer as tokenizer_lib
+from rodin_jax.nn.clip import Clip
+from rodin_jax.train.export import FOLDER, read_export
+
+TOKENIZER = "tokenizer.json"
+
+
+class Encoder:
+    """The frozen towers that the clip stage exported, with the scale of the latent.
+
+    Attributes:
+      clip: the two towers.
+      params: their weights.
+      mean: of normalised image embeddings over the training set, ``[d]``.
+      std: likewise.
+      tokenizer: words to numbers.
+    """
+
+    def __init__(self, clip_dir: str | os.PathLike):
+        """Reads the clip stage's workdir, or the export inside it.
+
+        Raises:
+          FileNotFoundError: nothing was exported there.
+          ValueError: it is the export of another stage.
+        """
+        if not str(clip_dir):
+            raise ValueError("config.clip_dir is empty, expected the workdir of the clip stage")
+        export = read_export(clip_dir)
+        folder = Path(clip_dir)
+        folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
+        if export.part != "clip":
+            raise ValueError(f"{folder}: holds the part {export.part!r}, expected 'clip'")
+        self.clip, self.params = Clip(**export.model), export.params
+        self.mean = jnp.asarray(export.arrays["latent_mean"])
+        self.std = jnp.asarray(export.arrays["latent_std"])
+        self.tokenizer = tokenizer_lib.load(folder / TOKENIZER)
+
+    def fronts(
+        self, fronts: Iterable[UInt8[np.ndarray, "s s c"]], *, batch_size: int = 128
+    ) -> Float[Array, "n d"]:
+        """Latents z of RGB or RGBA pictures of one size, read as they come."""
+        embeddings = encode_fronts(self.clip, self.params, fronts, batch_size=batch_size)
+        return clip_lib.standardise(embeddings, self.mean, self.std)
+
+    def tokens(self, captions: list[str]) -> Int[np.ndarray, "n l"]:
+        """Sentences as tokens, filled up to the text tower's length."""
+        return self.tokenizer.encode(captions, self.clip.text_length)
+
+    def texts(
+        self, captions: list[str]
+    ) -> tuple[Float[Array, "n l w"], Float[Array, "n d"], Bool[Array, "n l"]]:
+        """(features, normalised embeddings, mask) of sentences, as `TextPrior` wants them."""
+        tokens = self.tokens(captions)
+        features, embeddings = clip_lib.encode_texts(self.clip, self.params, tokens)
+        return features, clip_lib.normalise(embeddings), jnp.asarray(tokens != clip_lib.PAD)
+
+
+def encode_fronts(
+    clip: Clip, params, fronts: Iterable[UInt8[np.ndarray, "s s c"]], *, batch_size: int = 128
+) -> Float[Array, "n d"]:
+    """Image embeddings, not normalised; holds one batch of pictures at a time."""
+    fronts, parts = iter(fronts), []
+    while batch := list(itertools.islice(fronts, batch_size)):
+        part = clip_lib.encode_images(
+            clip, params, np.stack(batch), batch_size=batch_size if parts else len(batch)
+        )
+        parts.append(part)
+    if not parts:
+        raise ValueError("no pictures to encode")
+    return jnp.concatenate(parts)
