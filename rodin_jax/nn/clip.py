@@ -278,6 +278,7 @@ def _in_batches(encode, rows, batch_size):
     if not len(rows):
         raise ValueError("nothing to encode")
     rows = np.asarray(rows)
+    batch_size = min(batch_size, len(rows))
     parts = []
     for start in range(0, len(rows), batch_size):
         part = rows[start : start + batch_size]

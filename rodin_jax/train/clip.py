@@ -4,6 +4,7 @@ It exports both towers, the scale of the latent z (``latent_mean``, ``latent_std
 ``tokenizer.json`` of the captions' words.
 """
 
+import itertools
 import logging
 import os
 
@@ -30,7 +31,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     """Trains on the fronts and captions of ``config.data_dir``; exports."""
     subjects = portraits.open_subjects(config.data_dir)
     captions = [list(subjects[i].captions) for i in range(len(subjects))]
-    tokenizer = tokenizer_lib.train([*sum(captions, []), *portraits.GENERIC])
+    tokenizer = tokenizer_lib.train(itertools.chain(portraits.GENERIC, *captions))
     length = config.model.text_length
     tokens = portraits.token_table([tokenizer.encode(rows, length) for rows in captions])
     logging.info(
@@ -122,7 +123,7 @@ def drop_words(tokens: Int[Array, "b l"], key: Array, probability: float) -> Int
 
 
 def retrieval(clip: Clip, params: PyTree, tokenizer, data_dir) -> dict[str, float | int]:
-    """How often a held-out picture's own full caption is its nearest; empty without such subjects."""
+    """How often a held-out picture's own full caption is its nearest; empty without such."""
     try:
         subjects = portraits.open_subjects(data_dir, "validation")
     except ValueError:

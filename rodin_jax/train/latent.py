@@ -55,7 +55,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
 
 
 def training_latents(config: ml_collections.ConfigDict) -> Float[np.ndarray, "n d"]:
-    """z of every front view and of its mirror image.
+    """The z of every front view and of its mirror image.
 
     Raises:
       ValueError: the configuration names neither a data set nor fitted planes.
@@ -74,7 +74,7 @@ def training_latents(config: ml_collections.ConfigDict) -> Float[np.ndarray, "n 
 def make_loss(
     model: LatentNet, schedule: schedules.Schedule, prediction: str = "eps", loss: str = "l1"
 ) -> train_state.LossFn:
-    """Mean absolute (``l1``) or squared (``l2``) error at a uniform t; a batch holds ``z [b, d]``."""
+    """Mean absolute (``l1``) or squared (``l2``) error at a uniform t; batches of ``z [b, d]``."""
     if loss not in ("l1", "l2"):
         raise ValueError(f"config.loss must be 'l1' or 'l2', got {loss!r}")
 

@@ -1,5 +1,6 @@
 """The trained towers as every later stage uses them: pictures to z, sentences to features."""
 
+import functools
 import itertools
 import os
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn import tokenizer as tokenizer_lib
 from rodin_jax.nn.clip import Clip
+from rodin_jax.nn.tokenizer import WordTokenizer
 from rodin_jax.train.export import FOLDER, read_export
 
 TOKENIZER = "tokenizer.json"
@@ -25,7 +27,6 @@ class Encoder:
       params: their weights.
       mean: of normalised image embeddings over the training set, ``[d]``.
       std: likewise.
-      tokenizer: words to numbers.
     """
 
     def __init__(self, clip_dir: str | os.PathLike):
@@ -45,7 +46,16 @@ class Encoder:
         self.clip, self.params = Clip(**export.model), export.params
         self.mean = jnp.asarray(export.arrays["latent_mean"])
         self.std = jnp.asarray(export.arrays["latent_std"])
-        self.tokenizer = tokenizer_lib.load(folder / TOKENIZER)
+        self._folder = folder
+
+    @functools.cached_property
+    def tokenizer(self) -> WordTokenizer:
+        """Words to numbers.
+
+        Raises:
+          TokenizerError: its file is missing or damaged.
+        """
+        return tokenizer_lib.load(self._folder / TOKENIZER)
 
     def fronts(
         self, fronts: Iterable[UInt8[np.ndarray, "s s c"]], *, batch_size: int = 128
@@ -73,10 +83,7 @@ def encode_fronts(
     """Image embeddings, not normalised; holds one batch of pictures at a time."""
     fronts, parts = iter(fronts), []
     while batch := list(itertools.islice(fronts, batch_size)):
-        part = clip_lib.encode_images(
-            clip, params, np.stack(batch), batch_size=batch_size if parts else len(batch)
-        )
-        parts.append(part)
+        parts.append(clip_lib.encode_images(clip, params, np.stack(batch), batch_size=batch_size))
     if not parts:
         raise ValueError("no pictures to encode")
     return jnp.concatenate(parts)
