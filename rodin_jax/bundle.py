@@ -1,0 +1,361 @@
+"""A bundle: everything `RodinPipeline` needs, in one folder of plain files.
+
+    config.json        format, preset, planes (size, base_size, channels), sampling defaults, and
+                       for each part: model (constructor arguments), process, trained
+    <part>.safetensors weights under ``params/``, statistics beside them; six parts
+    tokenizer.json     the words the text tower knows
+
+The parts are decoder, base, upsampler, latent, text and clip. The same folder may live on the
+Hugging Face hub.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from rodin_jax.data.planes import PlaneStatistics
+from rodin_jax.nn import tokenizer as tokenizers
+from rodin_jax.nn import weights
+from rodin_jax.nn.clip import Clip
+from rodin_jax.nn.decoder import Decoder
+from rodin_jax.nn.latent import LatentNet
+from rodin_jax.nn.text import TextPrior
+from rodin_jax.nn.unet import UNet
+from rodin_jax.nn.upsampler import Upsampler
+
+FORMAT = 1
+SHIPPED = Path(__file__).with_name("bundles")
+DEFAULT = "nano"
+MODULES = {
+    "decoder": Decoder,
+    "base": UNet,
+    "upsampler": Upsampler,
+    "latent": LatentNet,
+    "text": TextPrior,
+    "clip": Clip,
+}
+DIFFUSION = ("base", "upsampler", "latent", "text")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used; the message is one line naming file, field and expectation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How to sample by default; a bundle may carry its own.
+
+    Attributes:
+      sampler: "dpm_solver", "ddim" or "ancestral", for all four processes.
+      base_steps: steps of the base model.
+      upsampler_steps: steps of the upsampler.
+      latent_steps: steps of the latent diffusion and of the text prior.
+      guidance: classifier-free guidance scale of the base model; 1 is plain.
+      text_guidance: of the text prior.
+      candidates: latents drawn for a sentence, of which the best match is taken.
+    """
+
+    sampler: str = "dpm_solver"
+    base_steps: int = 30
+    upsampler_steps: int = 10
+    latent_steps: int = 30
+    guidance: float = 1.5
+    text_guidance: float = 1.5
+    candidates: int = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One network with its weights.
+
+    Attributes:
+      module: the network.
+      process: of a diffusion network: schedule, steps, prediction, learned_variance; else None.
+      params: its weights.
+      arrays: statistics and the like, nested.
+      trained: what its training reported.
+    """
+
+    module: Any
+    process: dict[str, Any] | None
+    params: PyTree
+    arrays: dict[str, Any]
+    trained: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A loaded and checked bundle.
+
+    Attributes:
+      path: its folder.
+      hash: of its contents, 16 hexadecimal digits.
+      preset: name of the preset it was trained with.
+      size: texels along an edge of the planes.
+      base_size: likewise, of the base model's planes.
+      channels: features of a texel.
+      parts: by name.
+      tokenizer: of the text tower.
+      low: statistics of the base model's planes.
+      high: statistics of the full planes.
+      latent_mean: see `rodin_jax.nn.clip`.
+      latent_std: likewise.
+      sampling: defaults.
+    """
+
+    path: Path
+    hash: str
+    preset: str
+    size: int
+    base_size: int
+    channels: int
+    parts: dict[str, Part]
+    tokenizer: tokenizers.WordTokenizer
+    low: PlaneStatistics
+    high: PlaneStatistics
+    latent_mean: jax.Array
+    latent_std: jax.Array
+    sampling: Sampling
+
+    @property
+    def latent_dim(self) -> int:
+        """Entries of a latent z."""
+        return self.latent_mean.shape[0]
+
+
+def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
+    """Reads and checks a bundle.
+
+    Args:
+      path: a folder, the name of a shipped bundle, or a Hugging Face hub id ``owner/name``; None
+        is the bundle that comes with the package.
+
+    Raises:
+      BundleError: not found, of another layout, or with a missing or damaged part.
+    """
+    folder = locate(path)
+    config = _read_config(folder)
+    planes = config["planes"]
+    parts = {}
+    for name in MODULES:
+        try:
+            parts[name] = _read_part(folder, name, config["parts"][name])
+        except weights.WeightsError as error:
+            raise BundleError(str(error)) from error
+    clip_file = folder / "clip.safetensors"
+    clip = parts["clip"].module
+    for name, module in (("latent", parts["latent"].module), ("text", parts["text"].module)):
+        if module.dim != clip.dim:
+            raise BundleError(
+                f"{folder / 'config.json'}: field parts.{name}.model.dim is {module.dim}, "
+                f"expected clip's {clip.dim}"
+            )
+    for name, part in parts.items():
+        inputs = _inputs(name, parts, planes)
+        try:
+            like = jax.eval_shape(part.module.init, jax.random.key(0), *inputs)["params"]
+        except Exception as error:
+            raise BundleError(
+                f"{folder / 'config.json'}: field parts.{name}.model does not describe a network "
+                f"({line(error)})"
+            ) from error
+        try:
+            weights.check_layout(part.params, like, f"{folder / name}.safetensors: params")
+        except weights.WeightsError as error:
+            raise BundleError(str(error)) from error
+    try:
+        tokenizer = tokenizers.load(folder / "tokenizer.json")
+    except tokenizers.TokenizerError as error:
+        raise BundleError(str(error)) from error
+    if len(tokenizer) != clip.vocabulary:
+        raise BundleError(
+            f"{folder / 'tokenizer.json'}: {len(tokenizer)} words, expected {clip.vocabulary} "
+            "(parts.clip.model.vocabulary)"
+        )
+    return Bundle(
+        path=folder,
+        hash=content_hash(folder),
+        preset=str(config.get("preset", "")),
+        size=planes["size"],
+        base_size=planes["base_size"],
+        channels=planes["channels"],
+        parts=parts,
+        tokenizer=tokenizer,
+        low=_statistics(folder, "base", parts, planes["base_size"], planes["channels"]),
+        high=_statistics(folder, "upsampler", parts, planes["size"], planes["channels"]),
+        latent_mean=_vector(clip_file, parts["clip"].arrays, "latent_mean", clip.dim),
+        latent_std=_vector(clip_file, parts["clip"].arrays, "latent_std", clip.dim),
+        sampling=_sampling(folder, config.get("sampling", {})),
+    )
+
+
+def locate(path: str | os.PathLike | None = None) -> Path:
+    """The folder of a bundle; hub ids are fetched once and then read from the hub's cache."""
+    if path is None:
+        path = DEFAULT
+    folder = Path(path)
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise BundleError(f"{folder}: is a file, expected a bundle's folder")
+    name = os.fspath(path)
+    if re.fullmatch(r"\w+", name):
+        if (SHIPPED / name / "config.json").is_file():
+            return SHIPPED / name
+        raise BundleError(f"{name}: no such folder, and no bundle of that name is shipped")
+    if _HUB_ID.fullmatch(name):
+        return _fetch(name)
+    raise BundleError(f"{name}: no such bundle folder")
+
+
+def content_hash(folder: str | os.PathLike) -> str:
+    """16 hexadecimal digits of SHA-256 over the names and bytes of a bundle's files."""
+    digest = hashlib.sha256()
+    for name in ["config.json", "tokenizer.json", *(f"{part}.safetensors" for part in MODULES)]:
+        data = (Path(folder) / name).read_bytes()
+        digest.update(f"{name} {len(data)}\n".encode())
+        digest.update(data)
+    return digest.hexdigest()[:16]
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise BundleError(f"{folder}: not a bundle, there is no config.json in it")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: not readable as JSON ({line(error)})") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise BundleError(f"{path}: field 'format' is {found!r}, expected {FORMAT}")
+    parts, planes = config.get("parts"), config.get("planes")
+    if not isinstance(parts, dict) or (missing := sorted(MODULES.keys() - parts.keys())):
+        name = f".{missing[0]}" if isinstance(parts, dict) else ""
+        raise BundleError(f"{path}: field 'parts{name}' is missing")
+    for name in ("size", "base_size", "channels"):
+        value = planes.get(name) if isinstance(planes, dict) else None
+        if not isinstance(value, int) or not 1 <= value <= 4096:
+            raise BundleError(f"{path}: field 'planes.{name}' is {value!r}, expected 1 to 4096")
+    return config
+
+
+def _read_part(folder: Path, name: str, entry: Any) -> Part:
+    where = f"{folder / 'config.json'}: field parts.{name}"
+    if not isinstance(entry, dict) or not isinstance(entry.get("model"), dict):
+        raise BundleError(f"{where}.model is missing")
+    process = entry.get("process")
+    if name in DIFFUSION:
+        _check_process(where, process)
+    try:
+        module = MODULES[name](**_tuples(entry["model"]))
+    except TypeError as error:
+        raise BundleError(f"{where}.model: {line(error)}") from error
+    tree = weights.load_params(folder / f"{name}.safetensors")
+    params = tree.pop("params", {})
+    return Part(module, process, params, tree, entry.get("trained") or {})
+
+
+def _check_process(where: str, process: Any) -> None:
+    from rodin_jax.diffusion import schedules
+
+    wanted = ("schedule", "steps", "prediction", "learned_variance")
+    if not isinstance(process, dict) or any(field not in process for field in wanted):
+        raise BundleError(f"{where}.process must have {', '.join(wanted)}")
+    steps = process["steps"]
+    if not isinstance(steps, int) or not 1 <= steps <= 100_000:
+        raise BundleError(f"{where}.process.steps is {steps!r}, expected 1 to 100000")
+    if process["prediction"] not in ("eps", "x0", "v"):
+        raise BundleError(
+            f"{where}.process.prediction is {process['prediction']!r}, expected eps, x0 or v"
+        )
+    try:
+        schedules.make(process["schedule"], steps)
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"{where}.process.schedule: {line(error)}") from error
+
+
+def _inputs(name: str, parts: dict[str, Part], planes: dict[str, int]) -> tuple:
+    """Shapes that a network is initialised with."""
+    size, base, c = planes["size"], planes["base_size"], planes["channels"]
+    clip = parts["clip"].module
+    f32 = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    t = jax.ShapeDtypeStruct((1,), jnp.int32)
+    tokens = jax.ShapeDtypeStruct((1, clip.text_length), jnp.int32)
+    words = f32((1, clip.text_length, clip.text_width))
+    z = f32((1, clip.dim))
+    return {
+        "decoder": (f32((1, c)), f32((1, 3))),
+        "base": (f32((1, 3, base, base, c)), t, z),
+        "upsampler": (f32((1, 3, size, size, c)), f32((1, 3, base, base, c)), t),
+        "latent": (z, t),
+        "text": (z, t, words, z, jax.ShapeDtypeStruct((1, clip.text_length), jnp.bool_)),
+        "clip": (f32((1, clip.image_size, clip.image_size, 3)), tokens),
+    }[name]
+
+
+def _statistics(folder: Path, name: str, parts, size: int, channels: int) -> PlaneStatistics:
+    path = folder / f"{name}.safetensors"
+    values = []
+    for field in ("mean", "std", "low", "high"):
+        array = parts[name].arrays.get("statistics", {}).get(str(size), {}).get(field)
+        if array is None or array.shape != (3, channels):
+            raise BundleError(f"{path}: tensor 'statistics/{size}/{field}' [3, {channels}] missing")
+        values.append(array)
+    if not (values[1] > 0).all():
+        raise BundleError(f"{path}: tensor 'statistics/{size}/std' must be positive")
+    return PlaneStatistics(*values)
+
+
+def _vector(path: Path, arrays: dict, name: str, dim: int) -> jax.Array:
+    array = arrays.get(name)
+    if array is None or array.shape != (dim,):
+        raise BundleError(f"{path}: tensor {name!r} [{dim}] is missing")
+    return array
+
+
+def _sampling(folder: Path, values: Any) -> Sampling:
+    where = f"{folder / 'config.json'}: field 'sampling'"
+    if not isinstance(values, dict):
+        raise BundleError(f"{where} must be an object")
+    kinds = {field.name: field.type for field in dataclasses.fields(Sampling)}
+    for name, value in values.items():
+        good = {str: str, int: int, float: (int, float)}.get(kinds.get(name), ())
+        if not isinstance(value, good):
+            raise BundleError(f"{where} has {name}: {value!r}, expected {', '.join(kinds)}")
+    return Sampling(**values)
+
+
+def _fetch(hub_id: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+
+        files = ["*.json", "*.safetensors", "*.md"]
+        return Path(snapshot_download(hub_id, allow_patterns=files, etag_timeout=10))
+    except Exception as error:
+        raise BundleError(
+            f"{hub_id}: no such folder, and it could not be fetched from the Hugging Face hub "
+            f"({line(error)})"
+        ) from error
+
+
+def _tuples(value):
+    """JSON has no tuples, and Flax modules want hashable attributes."""
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def line(error: BaseException) -> str:
+    """An exception's message as one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

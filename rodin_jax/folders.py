@@ -1,0 +1,75 @@
+"""Output folders that appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class OutputError(OSError):
+    """An output folder that cannot be written; the message is one line."""
+
+
+@contextlib.contextmanager
+def whole_folder(target: str | os.PathLike) -> Iterator[Path]:
+    """Yields an empty folder beside ``target`` that becomes ``target`` if the block succeeds.
+
+    If ``target`` exists already, its files of the same names are replaced and others are kept. If
+    the block fails nothing is left behind, not even parents made on the way.
+
+    Raises:
+      OutputError: ``target`` is a file, or its place cannot be written; before the block runs.
+    """
+    target = Path(target).absolute()
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target}: exists and is not a folder")
+    made = [parent for parent in target.parents if not parent.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir() and not os.access(target, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        partial.chmod(0o777 & ~_umask())
+    except OSError as error:
+        _remove_empty(made)
+        raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error
+    try:
+        yield partial
+        try:
+            _move(partial, target)
+        except OSError as error:
+            raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        _remove_empty(made)
+        raise
+
+
+def _move(partial: Path, target: Path) -> None:
+    if not target.exists():
+        partial.rename(target)
+        return
+    for path in sorted(partial.rglob("*")):
+        place = target / path.relative_to(partial)
+        if path.is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            os.replace(path, place)
+    shutil.rmtree(partial)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Innermost first; stops at the first that is in use."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

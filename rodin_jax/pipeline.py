@@ -1,0 +1,316 @@
+"""From a sentence, a picture or nothing to an avatar: the whole road in one object.
+
+    prompt -> text prior ---+
+    image  -> image tower --+--> z --> base diffusion --> upsampler --> planes --> `Avatar`
+    nothing -> latent net --+
+
+All randomness comes from the seed: avatar i of ``seed`` is the avatar of ``seed + i``. Editing
+moves z and keeps the noise, so the person stays (supplement B.3); interpolation turns both on a
+sphere.
+"""
+
+import dataclasses
+import functools
+import os
+import warnings
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from rodin_jax import sampling
+from rodin_jax.avatar import Avatar, Recipe
+from rodin_jax.bundle import Bundle, Part, load_bundle
+from rodin_jax.data.images import read_image
+from rodin_jax.nn import clip as towers
+
+NEUTRAL = "a portrait of a person"
+MAX_WORDS = 200
+SMALLEST_IMAGE = 16
+Track = Callable[[Iterable, str], Iterable]
+
+
+class RequestError(ValueError):
+    """Something was asked that cannot be done; the message is one line."""
+
+
+class RodinPipeline:
+    """Makes avatars with a bundle; see the module's picture."""
+
+    def __init__(self, bundle: Bundle):
+        self.bundle = bundle
+
+    @classmethod
+    def from_pretrained(cls, path_or_hub_id: str | os.PathLike | None = None) -> "RodinPipeline":
+        """Loads a bundle: a folder, a hub id, or by default the one shipped with the package.
+
+        Raises:
+          BundleError: there is none, or it is damaged.
+        """
+        return cls(load_bundle(path_or_hub_id))
+
+    def generate(
+        self,
+        prompt: str | None = None,
+        image: str | os.PathLike | UInt8[np.ndarray, "h w c"] | None = None,
+        seed: int = 0,
+        num: int = 1,
+        steps: int | None = None,
+        guidance: float | None = None,
+        *,
+        track: Track | None = None,
+    ) -> list[Avatar]:
+        """Makes ``num`` avatars.
+
+        Args:
+          prompt: a sentence; words the model has never read are warned of.
+          image: a portrait, as a file or as RGB or RGBA pixels; not together with a prompt.
+          seed: avatar i uses ``seed + i``; the same seed gives the same avatar.
+          num: how many.
+          steps: sampling steps of the base model; the bundle's default otherwise.
+          guidance: how strongly the base model follows the latent; 1 is plain.
+          track: wraps the iteration over avatars, e.g. in a progress bar.
+
+        Raises:
+          RequestError: an empty or endless prompt, or a number out of range.
+          ImageError: an unreadable picture.
+        """
+        if prompt is not None and image is not None:
+            raise RequestError("give a prompt or an image, not both")
+        if not 1 <= num <= 10_000:
+            raise RequestError(f"num must be 1 to 10000, got {num}")
+        for s in (seed, seed + num - 1):
+            _check_seed(s)
+        if prompt is not None:
+            latent = functools.partial(self._text_latent, self._sentence(prompt))
+        elif image is not None:
+            z = self._image_latent(image)
+            latent = lambda seed: z  # noqa: E731
+        else:
+            latent = self._free_latent
+        recipe = Recipe(
+            "generate",
+            prompt=prompt,
+            image=os.path.basename(image) if isinstance(image, str | os.PathLike) else None,
+        )
+        seeds = range(seed, seed + num)
+        return [
+            self._avatar(latent(s), ((s, 1.0),), steps, guidance, recipe, seed=s)
+            for s in (track(seeds, "avatars") if track else seeds)
+        ]
+
+    def edit(
+        self,
+        avatar: Avatar,
+        prompt: str,
+        source: str | None = None,
+        *,
+        strength: float = 1.0,
+        guidance: float | None = None,
+    ) -> Avatar:
+        """The same person, changed as the prompt says: z + delta with the same noise.
+
+        Args:
+          avatar: one that a pipeline made.
+          prompt: what it should be, e.g. "a person with a beard".
+          source: what it is instead, by default "a portrait of a person".
+          strength: scales delta.
+          guidance: as in `generate`; the avatar's own by default.
+
+        Raises:
+          RequestError: the avatar was not sampled (a fit has no latent), or not by this bundle's
+            kind of latent; or the prompt is empty.
+        """
+        if not np.isfinite(strength):
+            raise RequestError(f"strength must be finite, got {strength}")
+        z = self._latent_of(avatar)
+        target = self._sentence(prompt).embedding
+        origin = self._sentence(NEUTRAL if source is None else source).embedding
+        delta = towers.edit_direction(target, origin, self.bundle.latent_std)
+        recipe = Recipe("edit", prompt=prompt, image=avatar.recipe.image, source=source)
+        return self._avatar(
+            sampling.tame(z + strength * delta),
+            avatar.recipe.noise,
+            avatar.recipe.steps,
+            avatar.recipe.guidance if guidance is None else guidance,
+            recipe,
+            seed=avatar.recipe.seed,
+        )
+
+    def interpolate(
+        self, a: Avatar, b: Avatar, frames: int, *, track: Track | None = None
+    ) -> list[Avatar]:
+        """``frames`` avatars on the way from ``a`` to ``b``, both ends included.
+
+        Latents and noise are interpolated on the sphere, so every frame is as likely as the ends;
+        where the noise is shared it stays.
+        """
+        if not 2 <= frames <= 10_000:
+            raise RequestError(f"frames must be 2 to 10000, got {frames}")
+        za, zb = self._latent_of(a), self._latent_of(b)
+        recipe = Recipe("interpolate", prompt=b.recipe.prompt, source=a.recipe.prompt)
+        places = np.linspace(0.0, 1.0, frames)
+        scale = [x.recipe.guidance or self.bundle.sampling.guidance for x in (a, b)]
+        return [
+            self._avatar(
+                sampling.slerp(za, zb, float(f)),
+                sampling.mix(a.recipe.noise, b.recipe.noise, float(f)),
+                a.recipe.steps,
+                float((1 - f) * scale[0] + f * scale[1]),
+                recipe,
+                seed=a.recipe.seed,
+            )
+            for f in (track(places, "avatars") if track else places)
+        ]
+
+    def _avatar(self, z, noise: sampling.Noise, steps, guidance, recipe: Recipe, seed) -> Avatar:
+        """Base diffusion and upsampler: latent ``[1, d]`` and noise to planes."""
+        bundle, defaults = self.bundle, self.bundle.sampling
+        steps = self._steps("base", defaults.base_steps if steps is None else steps)
+        guidance = defaults.guidance if guidance is None else float(guidance)
+        if not (np.isfinite(guidance) and 0 <= guidance <= 100):
+            raise RequestError(f"guidance must be 0 to 100, got {guidance}")
+        base, upsampler = bundle.parts["base"], bundle.parts["upsampler"]
+        low = sampling.base_planes(
+            self._diffuser("base", steps),
+            base.params,
+            bundle.low,
+            z,
+            sampling.draw(
+                noise, sampling.BASE, (3, bundle.base_size, bundle.base_size, bundle.channels)
+            ),
+            guidance,
+            sampling.path_key(noise, sampling.BASE),
+        )
+        planes = sampling.full_planes(
+            self._diffuser("upsampler", self._steps("upsampler", defaults.upsampler_steps)),
+            upsampler.params,
+            bundle.high,
+            low,
+            sampling.draw(
+                noise, sampling.UPSAMPLER, (3, bundle.size, bundle.size, bundle.channels)
+            ),
+            sampling.path_key(noise, sampling.UPSAMPLER),
+        )
+        decoder = bundle.parts["decoder"]
+        recipe = dataclasses.replace(
+            recipe,
+            seed=seed,
+            noise=noise,
+            z=tuple(np.asarray(z[0], np.float64).tolist()),
+            steps=steps,
+            guidance=guidance,
+            bundle=bundle.hash,
+        )
+        return Avatar(planes, decoder.module, decoder.params, recipe)
+
+    def _text_latent(self, sentence: "_Sentence", seed: int) -> Float[Array, "1 d"]:
+        """The best of a few latents that the prior imagines for a sentence."""
+        defaults, part = self.bundle.sampling, self.bundle.parts["text"]
+        count = max(1, defaults.candidates)
+        noise = jax.random.normal(
+            sampling.stream(seed, sampling.LATENT), (count, self.bundle.latent_dim)
+        )
+        z = sampling.text_latents(
+            self._diffuser("text", self._steps("text", defaults.latent_steps)),
+            part.params,
+            sentence.features,
+            sentence.embedding,
+            sentence.mask,
+            noise,
+            defaults.text_guidance,
+            sampling.stream(seed, sampling.LATENT),
+        )
+        picture = z * self.bundle.latent_std + self.bundle.latent_mean
+        best = int(jnp.argmax(towers.similarity(picture, sentence.embedding)[:, 0]))
+        return sampling.tame(z[best : best + 1])
+
+    def _free_latent(self, seed: int) -> Float[Array, "1 d"]:
+        """A latent of nobody in particular."""
+        part = self.bundle.parts["latent"]
+        diffuser = self._diffuser(
+            "latent", self._steps("latent", self.bundle.sampling.latent_steps)
+        )
+        noise = jax.random.normal(
+            sampling.stream(seed, sampling.LATENT), (1, self.bundle.latent_dim)
+        )
+        return sampling.tame(
+            sampling.free_latent(
+                diffuser, part.params, noise, sampling.stream(seed, sampling.LATENT)
+            )
+        )
+
+    def _image_latent(self, image) -> Float[Array, "1 d"]:
+        """The latent of a portrait."""
+        if isinstance(image, str | os.PathLike):
+            image = read_image(os.fspath(image), min_edge=SMALLEST_IMAGE)
+        if min(image.shape[:2]) < SMALLEST_IMAGE:
+            raise RequestError(f"the image must have edges of {SMALLEST_IMAGE} pixels or more")
+        part = self.bundle.parts["clip"]
+        embedding = towers.encode_images(part.module, part.params, image[None])
+        return sampling.tame(
+            towers.standardise(embedding, self.bundle.latent_mean, self.bundle.latent_std)
+        )
+
+    def _sentence(self, prompt: str) -> "_Sentence":
+        """Reads a prompt: features, normalised embedding and mask."""
+        words = len(prompt.split())
+        if not words:
+            raise RequestError("the prompt is empty")
+        if words > MAX_WORDS or len(prompt) > 40 * MAX_WORDS:
+            raise RequestError(f"the prompt has {words} words, expected at most {MAX_WORDS}")
+        tokenizer, part = self.bundle.tokenizer, self.bundle.parts["clip"]
+        if unknown := tokenizer.unknown_words(prompt):
+            shown = ", ".join(repr(word) for word in unknown[:8])
+            more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+            warnings.warn(f"words the model does not know: {shown}{more}", stacklevel=3)
+        length = part.module.text_length
+        tokens = tokenizer.encode([prompt], length)
+        if (tokens[0] != towers.PAD).all() and tokenizer.encode([prompt], length + 1)[0, -1]:
+            warnings.warn(f"only the first {length - 2} words of the prompt are read", stacklevel=3)
+        features, embedding = towers.encode_texts(part.module, part.params, tokens)
+        mask = jnp.asarray(tokens != towers.PAD)
+        return _Sentence(features, towers.normalise(embedding), mask)
+
+    def _latent_of(self, avatar: Avatar) -> Float[Array, "1 d"]:
+        if avatar.recipe.z is None or not avatar.recipe.noise:
+            raise RequestError("this avatar was not sampled by a pipeline: it has no latent")
+        z = jnp.asarray(avatar.recipe.z, jnp.float32)[None]
+        if z.shape[1] != self.bundle.latent_dim:
+            raise RequestError(
+                f"the avatar's latent has {z.shape[1]} entries, this bundle's have "
+                f"{self.bundle.latent_dim}: it was made by another bundle"
+            )
+        return z
+
+    def _diffuser(self, name: str, steps: int) -> sampling.Diffuser:
+        part: Part = self.bundle.parts[name]
+        options = part.process or {}
+        return sampling.Diffuser(
+            part.module,
+            options["schedule"],
+            options["steps"],
+            options["prediction"],
+            options["learned_variance"],
+            self.bundle.sampling.sampler,
+            steps,
+        )
+
+    def _steps(self, name: str, steps: int) -> int:
+        if steps < 1:
+            raise RequestError(f"steps must be at least 1, got {steps}")
+        return min(steps, self.bundle.parts[name].process["steps"])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sentence:
+    features: Float[Array, "1 l w"]
+    embedding: Float[Array, "1 d"]
+    mask: Array
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise RequestError(f"seeds run from 0 to {2**32 - 1}, got {seed}")

@@ -1,0 +1,146 @@
+"""The pipeline's sampling: seeds to noise, noise and latents to planes, each one compiled function.
+
+A start of diffusion is a weighted sum of the normal draws of seeds, written
+``noise = ((seed, weight), ...)``, with squared weights that sum to one. One seed is the usual
+case; interpolation mixes two.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rodin_jax.data.planes import PlaneStatistics
+from rodin_jax.diffusion import process, samplers, schedules
+from rodin_jax.nn.text import null_text
+
+LATENT, BASE, UPSAMPLER = range(3)  # what a seed's streams of random numbers are for
+
+Noise = tuple[tuple[int, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Diffuser:
+    """A network with its process and sampler: hashable, so a static argument of `jax.jit`."""
+
+    module: Any
+    schedule: str
+    timesteps: int
+    prediction: str
+    learned_variance: bool
+    sampler: str
+    steps: int
+
+    def __call__(self, denoise, x_T, key, clip=None):
+        with jax.ensure_compile_time_eval():
+            schedule = schedules.make(self.schedule, self.timesteps)
+        return samplers.SAMPLERS[self.sampler](
+            denoise,
+            x_T,
+            schedule,
+            key,
+            steps=self.steps,
+            prediction=self.prediction,
+            learned_variance=self.learned_variance,
+            clip=clip,
+        )
+
+
+def slerp(a: Float[Array, "1 d"], b: Float[Array, "1 d"], fraction: float) -> Float[Array, "1 d"]:
+    """Along the great circle from ``a`` to ``b``, the length changing evenly."""
+    length_a, length_b = jnp.linalg.norm(a), jnp.linalg.norm(b)
+    cosine = jnp.sum(a * b) / jnp.maximum(length_a * length_b, 1e-12)
+    angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
+    near = jnp.sin(angle) < 1e-4  # the same or opposite directions: a straight line will do
+    sine = jnp.where(near, 1.0, jnp.sin(angle))
+    weight_a = jnp.where(near, 1 - fraction, jnp.sin((1 - fraction) * angle) / sine)
+    weight_b = jnp.where(near, fraction, jnp.sin(fraction * angle) / sine)
+    direction = weight_a * a / jnp.maximum(length_a, 1e-12)
+    direction = direction + weight_b * b / jnp.maximum(length_b, 1e-12)
+    return ((1 - fraction) * length_a + fraction * length_b) * direction
+
+
+def mix(a: Noise, b: Noise, fraction: float) -> Noise:
+    """Weights of the seeds' independent draws at ``fraction``; the sum keeps unit variance."""
+    weights = dict.fromkeys(seed for seed, _ in (*a, *b))
+    of_a, of_b = dict(a), dict(b)
+    angle = fraction * math.pi / 2
+    weights = {
+        seed: math.cos(angle) * of_a.get(seed, 0.0) + math.sin(angle) * of_b.get(seed, 0.0)
+        for seed in weights
+    }
+    norm = math.sqrt(sum(w * w for w in weights.values())) or 1.0
+    return tuple((seed, w / norm) for seed, w in weights.items() if abs(w) > 1e-12)
+
+
+def stream(seed: int, purpose: int):
+    return jax.random.fold_in(jax.random.key(seed), purpose)
+
+
+def draw(noise: Noise, purpose: int, shape: tuple[int, ...]) -> Float[Array, "1 *shape"]:
+    """The weighted sum of the seeds' normal draws."""
+    return sum(w * jax.random.normal(stream(seed, purpose), (1, *shape)) for seed, w in noise)
+
+
+def path_key(noise: Noise, purpose: int):
+    """For samplers that draw more noise on their way: that of the first seed."""
+    return jax.random.fold_in(stream(noise[0][0], purpose), 1)
+
+
+@jax.jit
+def tame(z: Float[Array, "1 d"]) -> Float[Array, "1 d"]:
+    """Pulls latents from beyond the training set's range back to its edge.
+
+    A photograph is far from anything the networks have seen; left alone it breaks them.
+    """
+    z = jnp.clip(z, -3.5, 3.5)
+    longest = 1.25 * math.sqrt(z.shape[-1])
+    return z * jnp.minimum(1.0, longest / jnp.linalg.norm(z, axis=-1, keepdims=True))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def base_planes(diffuser, params, statistics: PlaneStatistics, z, noise, guidance, key):
+    """Normalised low planes; both branches of the guidance go through the network as one batch."""
+
+    def denoise(x_t, t):
+        both = jnp.concatenate([z, jnp.zeros_like(z)])
+        output = diffuser.module.apply(
+            {"params": params}, jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), both
+        )
+        cond, null = jnp.split(output, 2)
+        return process.guide(cond, null, guidance, diffuser.learned_variance)
+
+    return diffuser(denoise, noise, key, clip=statistics.bounds())
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def full_planes(diffuser, params, statistics: PlaneStatistics, low, noise, key):
+    """Full planes in feature units."""
+
+    def denoise(x_t, t):
+        return diffuser.module.apply({"params": params}, x_t, low, t)
+
+    return statistics.denormalise(diffuser(denoise, noise, key, clip=statistics.bounds()))[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def free_latent(diffuser, params, noise, key):
+    return diffuser(lambda z_t, t: diffuser.module.apply({"params": params}, z_t, t), noise, key)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def text_latents(diffuser, params, features, embedding, mask, noise, guidance, key):
+    count = noise.shape[0]
+    text = [jnp.repeat(x, count, axis=0) for x in (features, embedding, mask)]
+    both = [jnp.concatenate(pair) for pair in zip(text, null_text(*text), strict=True)]
+
+    def denoise(z_t, t):
+        doubled = (jnp.concatenate([z_t, z_t]), jnp.concatenate([t, t]))
+        output = diffuser.module.apply({"params": params}, *doubled, *both)
+        return process.guide(*jnp.split(output, 2), guidance, diffuser.learned_variance)
+
+    return diffuser(denoise, noise, key)

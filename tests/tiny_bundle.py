@@ -1,0 +1,112 @@
+"""A bundle of smoke size with random weights, and an avatar whose shape is known."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rodin_jax.assembly import assemble
+from rodin_jax.avatar import Avatar, Recipe
+from rodin_jax.nn import tokenizer
+from rodin_jax.nn.clip import Clip
+from rodin_jax.nn.decoder import Decoder
+from rodin_jax.nn.latent import LatentNet
+from rodin_jax.nn.text import TextPrior
+from rodin_jax.nn.unet import UNet
+from rodin_jax.nn.upsampler import Upsampler
+from rodin_jax.train.export import write_export
+
+SIZE, BASE, CHANNELS, DIM, LENGTH = 16, 8, 4, 8, 12
+BALL_RADIUS = 0.6
+CAPTIONS = ["a portrait of a person", "a smiling woman with curly red hair and round glasses"]
+SAMPLING = {"base_steps": 3, "upsampler_steps": 2, "latent_steps": 3, "candidates": 2}
+
+
+def exports(folder: Path, seed: int = 0) -> list[Path]:
+    """Writes the six stages' exports with random weights; returns their work folders."""
+    words = tokenizer.train(CAPTIONS)
+    t, z = jnp.zeros(1, jnp.int32), jnp.zeros((1, DIM))
+    high, low = (jnp.zeros((1, 3, s, s, CHANNELS)) for s in (SIZE, BASE))
+    clip = dict(vocabulary=len(words), dim=DIM, image_size=16, image_width=8, image_blocks=[1])
+    clip |= dict(text_width=8, text_layers=1, text_heads=1, text_length=LENGTH)
+    mask = jnp.ones((1, LENGTH), bool)
+    text = (z, t, jnp.zeros((1, LENGTH, 8)), z, mask)
+    unet = dict(out_channels=CHANNELS * 2, channels=8, multipliers=[1], blocks=1)
+    unet |= dict(attention=[8], head_channels=8)
+    base = dict(schedule="cosine", steps=20, prediction="eps", learned_variance=True)
+    clean = dict(schedule="linear", steps=50, prediction="x0", learned_variance=False)
+    free = dict(schedule="linear", steps=50, prediction="eps", learned_variance=False)
+    scale = statistics(SIZE) | statistics(BASE)
+    latent = {"latent_mean": np.full(DIM, 0.1, np.float32), "latent_std": np.ones(DIM, np.float32)}
+    upsampler = dict(out_channels=CHANNELS, channels=8, blocks=1, factor=2)
+    stages = {
+        "decoder": (
+            Decoder,
+            dict(width=16),
+            (jnp.zeros((1, CHANNELS)), jnp.zeros((1, 3))),
+            None,
+            {},
+        ),
+        "base": (UNet, unet, (low, t, z), base, scale),
+        "upsampler": (Upsampler, upsampler, (high, low, t), clean, scale),
+        "latent": (LatentNet, dict(dim=DIM, width=16, depth=3), (z, t), free, {}),
+        "text": (TextPrior, dict(dim=DIM, width=8, layers=1, heads=1), text, clean, {}),
+        "clip": (
+            Clip,
+            clip,
+            (jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, LENGTH), int)),
+            None,
+            latent,
+        ),
+    }
+    rng = np.random.default_rng(seed)
+    for part, (module, model, inputs, process, arrays) in stages.items():
+        kwargs = {k: tuple(v) if isinstance(v, list) else v for k, v in model.items()}
+        shapes = jax.eval_shape(module(**kwargs).init, jax.random.key(0), *inputs)["params"]
+        # Random everywhere, also where training starts at zero: every input must matter.
+        params = jax.tree.map(lambda x: 0.3 * rng.standard_normal(x.shape, np.float32), shapes)
+        write_export(folder / part, part, model, params, process, arrays, {"steps": 0})
+    words.save(folder / "clip" / "export" / "tokenizer.json")
+    return [folder / part for part in stages]
+
+
+def statistics(size: int) -> dict[str, np.ndarray]:
+    """Statistics under which normalised features are features, within [-2, 2]."""
+    values = {"mean": 0.0, "std": 1.0, "low": -2.0, "high": 2.0}
+    return {
+        f"statistics/{size}/{name}": np.full((3, CHANNELS), value, np.float32)
+        for name, value in values.items()
+    }
+
+
+def make(folder: Path, seed: int = 0) -> Path:
+    """Writes a whole bundle; returns its folder."""
+    return assemble(
+        exports(folder / "runs", seed), folder / "bundle", preset="smoke", sampling=SAMPLING
+    ).path
+
+
+def ball(size: int = 32) -> Avatar:
+    """A solid ball of radius `BALL_RADIUS`, red at the subject's front and blue behind.
+
+    Channel 0 of the planes sums to x² + y² + z², channel 1 to y; the decoder's weights turn the
+    one into density and the other into colour.
+    """
+    line = (np.arange(size) + 0.5) * (2 / size) - 1
+    rows, columns = np.meshgrid(line, line, indexing="ij")
+    planes = np.zeros((3, size, size, 2), np.float32)
+    planes[..., 0] = (rows**2 + columns**2) / 2
+    planes[0, ..., 1] = columns
+    decoder = Decoder(width=4, octaves=0, view_dependent=False)
+    shapes = decoder.init(jax.random.key(0), jnp.zeros((1, 2)), jnp.zeros((1, 3)))["params"]
+    params = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), shapes)
+    params["fc1"]["kernel"][0, 0], params["fc1"]["bias"][0] = -40.0, 40 * BALL_RADIUS**2 + 10
+    params["fc1"]["kernel"][1, 1], params["fc1"]["bias"][1] = 1.0, 2.0
+    params["fc2"]["kernel"][0, 0], params["fc2"]["bias"][0] = 1.0, -10 + 1.0
+    params["fc2"]["kernel"][1, 1] = 1.0
+    params["fc3"]["kernel"][0, 0], params["fc3"]["kernel"][0, 1] = 1.0, 0.0
+    params["fc4"]["kernel"][0] = [-20.0, 0.0, 20.0]
+    params["fc4"]["bias"][:] = [40.0, -4.0, -40.0]
+    params = jax.tree.map(jnp.asarray, params)
+    return Avatar(jnp.asarray(planes), decoder, params, Recipe("generate", prompt="a ball", seed=1))
