@@ -20,7 +20,7 @@ GROUPS = {
     "glasses": 0.005,
     "hat": 0.010,
 }
-_ELLIPSOIDS, _CAPSULES, _SPOTS = 48, 192, 24
+_ELLIPSOIDS, _CAPSULES, _SPOTS = 24, 232, 24
 _FAR = 9.0
 
 
