@@ -30,7 +30,7 @@ _ORTHONORMAL = 1e-3
 
 
 class CaptureError(ValueError):
-    """A capture that cannot be used; one line that names the file, the field and what it should be."""
+    """A capture that cannot be used; one line that names the file, the field and the cure."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,7 +283,7 @@ def _image(value: Any, root: pathlib.Path, where: str) -> pathlib.Path:
 def _inside(path: pathlib.Path, root: pathlib.Path, where: str) -> pathlib.Path:
     """The real path, which must lie in the capture folder whatever links and ``..`` say."""
     real = path.resolve()
-    if pathlib.PurePath(path) != path or not real.is_relative_to(root.resolve()):
+    if not real.is_relative_to(root.resolve()):
         raise CaptureError(f"{where}: leaves the capture folder")
     return real
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 Picture = UInt8[np.ndarray, "h w 4"]
 
 # Decoders that are asked at all; Pillow's rarer ones are the ones with a history of holes.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 64_000_000
 
 

@@ -3,6 +3,7 @@
 Pictures are given as PNG bytes and files are ArrayRecord; both are what keeps TensorFlow out.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -110,6 +111,11 @@ class RodinAvatars(tfds.core.GeneratorBasedBuilder):
             attributes = json.dumps(fields.pop("attributes"), sort_keys=True)
             yield index, {**fields, "attributes": attributes}
 
+    def download_and_prepare(self, **kwargs) -> None:
+        """As in TFDS; equal subjects give equal files."""
+        with _canonical_bytes():
+            super().download_and_prepare(**kwargs)
+
     def make(self) -> None:
         """Renders and writes the data set, or finds it finished; then drops the leftovers.
 
@@ -127,3 +133,19 @@ class RodinAvatars(tfds.core.GeneratorBasedBuilder):
             # Nothing is downloaded, but TFDS makes the folder.
             self.download_and_prepare(download_dir=str(self.rendered_dir / "downloads"))
         shutil.rmtree(self.rendered_dir, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _canonical_bytes():
+    """Sorts the map entries of each example, which protobuf would order by chance."""
+    serializer = tfds.core.example_serializer.ExampleSerializer
+    original = serializer.serialize_example
+
+    def serialize_example(self, example):
+        return self.get_tf_example(example).SerializeToString(deterministic=True)
+
+    serializer.serialize_example = serialize_example
+    try:
+        yield
+    finally:
+        serializer.serialize_example = original
