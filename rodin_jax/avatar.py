@@ -27,17 +27,37 @@ from rodin_jax.nn.decoder import density as planes_density
 from rodin_jax.nn.decoder import field as planes_field
 
 FORMAT = 1
-MESH_RESOLUTION = 128
-FRAMES, FRAME_SIZE, PORTRAIT_SIZE = 40, 192, 384
 _GRID, _CHUNK = 64, 65536
 # The camera that the training pictures were taken with (`data.avatars.front_camera`).
 _RADIUS, _FOV = 3.0, 40.0
+_ELEVATION = 5.0
+_TURN_SECONDS = 2.0
 
 Track = Callable[[Iterable, str], Iterable]
 
 
 class AvatarError(ValueError):
     """A folder that is not an avatar; the message is one line naming file and field."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Media:
+    """Sizes of what `Avatar.save` writes for people.
+
+    Attributes:
+      frames: of the turntable, a multiple of 8; every eighth turn is on the contact sheet.
+      size: pixels along an edge of the film and of the small views.
+      portrait: pixels along an edge of the large view.
+      resolution: grid of the mesh.
+    """
+
+    frames: int = 40
+    size: int = 192
+    portrait: int = 384
+    resolution: int = 128
+
+
+QUICK = Media(frames=16, size=96, portrait=192, resolution=64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,17 +153,18 @@ class Avatar:
         self,
         path: str | os.PathLike,
         *,
-        frames: int = FRAMES,
-        size: int = FRAME_SIZE,
-        elevation: float = 5.0,
-        fps: int = 20,
+        frames: int = Media.frames,
+        size: int = Media.size,
+        elevation: float = _ELEVATION,
         track: Track | None = None,
     ) -> Path:
         """Writes a film of one turn around the avatar (H.264, plays in browsers)."""
         pictures = self._turn(frames, size, elevation, track)
-        return provenance.save_video(path, _opaque(pictures), self.recipe.provenance(), fps=fps)
+        return provenance.save_video(
+            path, _opaque(pictures), self.recipe.provenance(), fps=_fps(pictures)
+        )
 
-    def mesh(self, resolution: int = MESH_RESOLUTION, *, level: float = 10.0) -> meshing.Mesh:
+    def mesh(self, resolution: int = Media.resolution, *, level: float = 10.0) -> meshing.Mesh:
         """A watertight, coloured mesh in world units; see `meshing.extract`.
 
         A field that is nowhere as dense as ``level`` is cut at half of its largest density.
@@ -158,55 +179,54 @@ class Avatar:
             chunk=_CHUNK,
         )
 
-    def export(self, path: str | os.PathLike, resolution: int = MESH_RESOLUTION) -> Path:
+    def export(self, path: str | os.PathLike, resolution: int = Media.resolution) -> Path:
         """Writes the mesh as ``.glb``, ``.obj`` or ``.ply``."""
         return gltf.write(path, self.mesh(resolution), self.recipe.provenance())
 
     def preview(self) -> UInt8[np.ndarray, "h w 3"]:
         """A contact sheet: a portrait and eight views around."""
-        return self._sheet(self._turn(8, FRAME_SIZE, 5.0))
+        return self._sheet(self._turn(8, Media.size, _ELEVATION), Media.portrait)
 
     def save(
         self,
         directory: str | os.PathLike,
         *,
-        resolution: int = MESH_RESOLUTION,
+        media: Media | None = Media(),
         track: Track | None = None,
     ) -> Path:
         """Writes the avatar's folder, whole or not at all; returns its path.
 
         Files of the same names are replaced. The same avatar gives the same bytes.
 
+        Args:
+          directory: where; parents are made.
+          media: sizes of pictures, film and mesh; None writes only what `load` reads.
+          track: wraps the iteration over views, e.g. in a progress bar.
+
         Raises:
           OutputError: the folder cannot be written.
         """
         with whole_folder(directory) as folder:
-            self.write(folder, resolution=resolution, track=track)
+            self.write(folder, media=media, track=track)
         return Path(directory)
 
-    def write(
-        self,
-        folder: Path,
-        *,
-        resolution: int = MESH_RESOLUTION,
-        track: Track | None = None,
-    ) -> None:
+    def write(self, folder: Path, *, media: Media | None, track: Track | None = None) -> None:
         """`save` into a folder that exists, file by file."""
         record = self.recipe.provenance()
         recipe = {k: v for k, v in dataclasses.asdict(self.recipe).items() if v is not None}
-        model = {
-            name: getattr(self.decoder, name)
-            for name in ("width", "octaves", "density_scale", "view_dependent")
-        }
         tensors = {"planes": self.planes, "decoder": self.params}
         weights.save_params(folder / "planes.safetensors", tensors)
-        document = {"format": FORMAT, **record, **recipe, "decoder": model}
+        document = {"format": FORMAT, **record, **recipe, "decoder": _hyperparameters(self.decoder)}
         (folder / "avatar.json").write_text(json.dumps(document, indent=1) + "\n")
-        frames = self._turn(FRAMES, FRAME_SIZE, 5.0, track)
-        sheet = self._sheet(frames[:: FRAMES // 8])
+        if media is None:
+            return
+        if media.frames < 8 or media.frames % 8:
+            raise ValueError(f"media.frames must be a multiple of 8, got {media.frames}")
+        frames = self._turn(media.frames, media.size, _ELEVATION, track)
+        sheet = self._sheet(frames[:: media.frames // 8], media.portrait)
         provenance.save_png(folder / "preview.png", sheet, record)
-        provenance.save_video(folder / "turntable.mp4", _opaque(frames), record, fps=20)
-        gltf.write(folder / "mesh.glb", self.mesh(resolution), record)
+        provenance.save_video(folder / "turntable.mp4", _opaque(frames), record, fps=_fps(frames))
+        gltf.write(folder / "mesh.glb", self.mesh(media.resolution), record)
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> "Avatar":
@@ -248,9 +268,20 @@ class Avatar:
         angles = track(angles, "views") if track else angles
         return [self.render(a, elevation, size, background=None) for a in angles]
 
-    def _sheet(self, around):
-        portrait = self.render(25.0, 8.0, PORTRAIT_SIZE, background=None, radius=0.88 * _RADIUS)
+    def _sheet(self, around, size: int):
+        portrait = self.render(25.0, 8.0, size, background=None, radius=0.88 * _RADIUS)
         return preview.contact_sheet(portrait, around)
+
+
+def _fps(frames) -> int:
+    """A turn lasts two seconds, unless that would flicker."""
+    return max(8, round(len(frames) / _TURN_SECONDS))
+
+
+def _hyperparameters(decoder: Decoder) -> dict[str, Any]:
+    """The decoder's constructor arguments; flax adds ``parent`` and ``name`` to the fields."""
+    names = [f.name for f in dataclasses.fields(decoder) if f.name not in ("parent", "name")]
+    return {name: getattr(decoder, name) for name in names}
 
 
 def _opaque(pictures):

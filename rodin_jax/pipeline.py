@@ -35,6 +35,12 @@ Track = Callable[[Iterable, str], Iterable]
 class RequestError(ValueError):
     """Something was asked that cannot be done; the message is one line."""
 
+    exit_code = 2
+
+
+class PromptWarning(UserWarning):
+    """Part of a prompt will not be understood."""
+
 
 class RodinPipeline:
     """Makes avatars with a bundle; see the module's picture."""
@@ -265,11 +271,13 @@ class RodinPipeline:
         if unknown := tokenizer.unknown_words(prompt):
             shown = ", ".join(repr(word) for word in unknown[:8])
             more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-            warnings.warn(f"words the model does not know: {shown}{more}", stacklevel=3)
+            warnings.warn(f"words the model does not know: {shown}{more}", PromptWarning, 3)
         length = part.module.text_length
         tokens = tokenizer.encode([prompt], length)
         if (tokens[0] != towers.PAD).all() and tokenizer.encode([prompt], length + 1)[0, -1]:
-            warnings.warn(f"only the first {length - 2} words of the prompt are read", stacklevel=3)
+            warnings.warn(
+                f"only the first {length - 2} words of the prompt are read", PromptWarning, 3
+            )
         features, embedding = towers.encode_texts(part.module, part.params, tokens)
         mask = jnp.asarray(tokens != towers.PAD)
         return _Sentence(features, towers.normalise(embedding), mask)

@@ -1,0 +1,293 @@
+"""What each command of ``rodin`` does: arguments in, ``(JSON result, summary for people)`` out."""
+
+import argparse
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from rodin_jax import compile_cache
+from rodin_jax.cli import UsageError
+from rodin_jax.folders import OutputError, whole_folder
+
+Result = tuple[dict[str, Any], str]
+
+
+class Stopwatch:
+    """Seconds since it was made, and how many of them JAX spent compiling."""
+
+    def __init__(self):
+        """Starts the clock and turns the compilation cache on."""
+        self._start = time.perf_counter()
+        self._compiling = 0.0
+        compile_cache.enable()
+        import jax
+
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def times(self) -> dict[str, float]:
+        """``seconds`` and ``compile_seconds`` so far."""
+        return {
+            "seconds": round(time.perf_counter() - self._start, 2),
+            "compile_seconds": round(self._compiling, 2),
+        }
+
+    def _listen(self, event: str, duration: float, **_kwargs) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            self._compiling += duration
+
+
+def track(iterable: Iterable, what: str) -> Iterable:
+    """A progress bar on a terminal, nothing elsewhere."""
+    return tqdm(iterable, desc=what, disable=None, leave=False)
+
+
+def generate(a: argparse.Namespace) -> Result:
+    """Samples avatars and writes a folder for each."""
+    media = _media(a)
+    with whole_folder(a.out) as folder:
+        watch = Stopwatch()
+        pipeline = _pipeline(a.bundle)
+        avatars = pipeline.generate(
+            a.prompt, a.image, a.seed, a.num, a.steps, a.guidance, track=track
+        )
+        names = [""] if a.num == 1 else [str(i) for i in range(a.num)]
+        for name, avatar in zip(names, avatars, strict=True):
+            (folder / name).mkdir(exist_ok=True)
+            avatar.write(folder / name, media=media, track=track)
+    places = [str(Path(a.out) / name) for name in names]
+    result = {"avatars": places, "seed": a.seed, "prompt": a.prompt, **watch.times()}
+    return result, "\n".join(f"wrote {place}" for place in places)
+
+
+def edit(a: argparse.Namespace) -> Result:
+    """Changes an avatar by a sentence."""
+    from rodin_jax.avatar import Avatar
+
+    media = _media(a)
+    avatar = Avatar.load(a.avatar)
+    with whole_folder(a.out) as folder:
+        watch = Stopwatch()
+        edited = _pipeline(a.bundle).edit(
+            avatar, a.prompt, a.source, strength=a.strength, guidance=a.guidance
+        )
+        edited.write(folder, media=media, track=track)
+    result = {"avatars": [str(a.out)], "seed": edited.recipe.seed, "prompt": a.prompt}
+    return result | watch.times(), f"wrote {a.out}"
+
+
+def interpolate(a: argparse.Namespace) -> Result:
+    """Writes the avatars between two, a film that goes there and back, and a strip of pictures."""
+    from rodin_jax import preview, provenance
+    from rodin_jax.avatar import Avatar, Media
+
+    first, second = Avatar.load(a.first), Avatar.load(a.second)
+    with whole_folder(a.out) as folder:
+        watch = Stopwatch()
+        avatars = _pipeline(a.bundle).interpolate(first, second, a.frames, track=track)
+        record = avatars[0].recipe.provenance()
+        backdrop = preview.backdrop(Media.size)
+        pictures = []
+        for i, avatar in enumerate(track(avatars, "pictures")):
+            (folder / str(i)).mkdir()
+            avatar.write(folder / str(i), media=None)
+            view = avatar.render(25.0, 5.0, Media.size, background=None)
+            pictures.append(preview.to_bytes(preview.over(view / np.float32(255), backdrop)))
+        there_and_back = [*pictures, *pictures[-2:0:-1]]
+        provenance.save_video(folder / "interpolation.mp4", there_and_back, record, fps=8)
+        provenance.save_png(folder / "preview.png", np.concatenate(pictures, axis=1), record)
+    places = [str(Path(a.out) / str(i)) for i in range(a.frames)]
+    result = {"avatars": places, "out": str(a.out), **watch.times()}
+    return result, f"wrote {a.out} ({a.frames} avatars)"
+
+
+def render(a: argparse.Namespace) -> Result:
+    """Writes one picture or a turntable."""
+    from rodin_jax import provenance
+    from rodin_jax.avatar import Avatar
+
+    kind = Path(a.out).suffix.lower()
+    if kind not in (".png", ".mp4"):
+        raise UsageError(f"--out {a.out}: expected a .png or .mp4 file")
+    if not 16 <= a.size <= 4096 or (kind == ".mp4" and a.size % 2):
+        raise UsageError(f"--size {a.size}: expected 16 to 4096 pixels, even for a film")
+    if not 1 <= a.frames <= 10_000:
+        raise UsageError(f"--frames {a.frames}: expected 1 to 10000")
+    if not (np.isfinite(a.azimuth) and -90 < a.elevation < 90):
+        raise UsageError("--azimuth must be finite and --elevation between -90 and 90 degrees")
+    avatar = Avatar.load(a.avatar)
+    watch = Stopwatch()
+
+    def write(path: Path) -> None:
+        if kind == ".mp4":
+            options = {"frames": a.frames, "size": a.size, "elevation": a.elevation}
+            avatar.turntable(path, **options, track=track)
+        else:
+            background = None if a.transparent else (1.0, 1.0, 1.0)
+            picture = avatar.render(a.azimuth, a.elevation, a.size, background=background)
+            provenance.save_png(path, picture, avatar.recipe.provenance())
+
+    _write_whole(Path(a.out), write)
+    return {"out": str(a.out), **watch.times()}, f"wrote {a.out}"
+
+
+def export(a: argparse.Namespace) -> Result:
+    """Writes an avatar's mesh."""
+    from rodin_jax import gltf
+    from rodin_jax.avatar import Avatar, Media
+
+    resolution = Media.resolution if a.resolution is None else a.resolution
+    _check_resolution(resolution)
+    out = Path(a.out or Path(a.avatar) / f"mesh.{a.format}")
+    avatar = Avatar.load(a.avatar)
+    watch = Stopwatch()
+    mesh = avatar.mesh(resolution)
+    data = gltf.encode(mesh, a.format, avatar.recipe.provenance())
+    _write_whole(out, lambda path: path.write_bytes(data))
+    result = {"out": str(out), "vertices": len(mesh.vertices), "faces": len(mesh.faces)}
+    return result | watch.times(), f"wrote {out} ({len(mesh.faces)} faces)"
+
+
+def fit(a: argparse.Namespace) -> Result:
+    """Fits a tri-plane and a decoder to a capture and writes the avatar."""
+    from rodin_jax.data.capture import read_capture
+
+    media = _media(a)
+    if a.steps is not None and a.steps < 1:
+        raise UsageError(f"--steps {a.steps}: expected 1 or more")
+    if a.seconds is not None and not 0 < a.seconds < float("inf"):
+        raise UsageError(f"--seconds {a.seconds}: expected a positive number")
+    capture = read_capture(a.capture)
+    with whole_folder(a.out) as folder:
+        compile_cache.enable()
+        from rodin_jax.avatar import Avatar, Recipe
+        from rodin_jax.train.fit import fit_capture
+
+        fitted = fit_capture(capture, steps=a.steps, seconds=a.seconds, seed=a.seed)
+        avatar = Avatar(fitted.planes, fitted.decoder, fitted.params, Recipe("fit", seed=a.seed))
+        avatar.write(folder, media=media, track=track)
+    names = ("test_psnr", "test_ssim", "train_psnr", "steps", "train_seconds", "compile_seconds")
+    result = {name: _plain(getattr(fitted, name)) for name in names} | {"out": str(a.out)}
+    shown = result["test_psnr"] if result["test_psnr"] is not None else result["train_psnr"]
+    kind = "unseen" if result["test_psnr"] is not None else "training"
+    return result, f"wrote {a.out} (PSNR of {kind} views: {shown:.2f} dB)"
+
+
+def data(a: argparse.Namespace) -> Result:
+    """Renders a data set; a run that was stopped goes on."""
+    if a.subjects is not None and a.subjects < 1:
+        raise UsageError(f"--subjects {a.subjects}: expected 1 or more")
+    if a.processes is not None and a.processes < 1:
+        raise UsageError(f"--processes {a.processes}: expected 1 or more")
+    if a.seed < 0:
+        raise UsageError(f"--seed {a.seed}: expected 0 or more")
+    _check_writable(Path(a.out))
+    from rodin_jax.data.builder import generate as render_data
+
+    result = render_data(a.preset, a.subjects, a.out, seed=a.seed, processes=a.processes)
+    result = {name: _plain(value) for name, value in result.items()}
+    return result, f"wrote {a.out} ({result['subjects']} subjects)"
+
+
+def bundle_assemble(a: argparse.Namespace) -> Result:
+    """Makes a bundle of training runs."""
+    from rodin_jax.assembly import assemble
+
+    try:
+        sampling = json.loads(a.sampling)
+    except ValueError as error:
+        raise UsageError(f"--sampling is not JSON ({error})") from error
+    if not isinstance(sampling, dict):
+        raise UsageError("--sampling must be a JSON object")
+    bundle = assemble(a.runs, a.out, preset=a.preset, sampling=sampling, dtype=a.dtype)
+    return _describe(bundle), f"wrote {a.out} ({bundle.hash})"
+
+
+def bundle_check(a: argparse.Namespace) -> Result:
+    """Loads a bundle and describes it."""
+    from rodin_jax.bundle import load_bundle
+
+    bundle = load_bundle(a.bundle)
+    result = _describe(bundle)
+    parts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in result["parameters"].items())
+    planes = f"{bundle.base_size} -> {bundle.size} texels, {bundle.channels} channels"
+    summary = f"{bundle.path}: {bundle.preset} {bundle.hash}; planes {planes}; parameters: {parts}"
+    return result, summary
+
+
+def _describe(bundle) -> dict[str, Any]:
+    import jax
+
+    count = {
+        name: sum(leaf.size for leaf in jax.tree.leaves(part.params))
+        for name, part in bundle.parts.items()
+    }
+    size = sum(file.stat().st_size for file in bundle.path.iterdir() if file.is_file())
+    return {
+        "bundle": str(bundle.path),
+        "hash": bundle.hash,
+        "preset": bundle.preset,
+        "bytes": size,
+        "planes": [bundle.base_size, bundle.size, bundle.channels],
+        "parameters": count,
+        "sampling": dataclasses.asdict(bundle.sampling),
+    }
+
+
+def _pipeline(path: str | None):
+    from rodin_jax.pipeline import RodinPipeline
+
+    return RodinPipeline.from_pretrained(path)
+
+
+def _media(a: argparse.Namespace):
+    from rodin_jax.avatar import QUICK, Media
+
+    media = QUICK if a.quick else Media()
+    if a.resolution is None:
+        return media
+    _check_resolution(a.resolution)
+    return dataclasses.replace(media, resolution=a.resolution)
+
+
+def _check_resolution(resolution: int) -> None:
+    if not 8 <= resolution <= 512:
+        raise UsageError(f"--resolution {resolution}: expected 8 to 512")
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises now rather than after an hour of work; makes the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: cannot be written (permission denied)")
+
+
+def _write_whole(path: Path, write) -> None:
+    """Lets ``write`` fill a hidden file beside ``path`` and moves it there."""
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder, expected a file")
+        partial.touch()
+        write(partial)
+        partial.replace(path)
+    except PermissionError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _plain(value):
+    """NumPy and JAX scalars as JSON numbers."""
+    return value.item() if hasattr(value, "item") else value
