@@ -6,9 +6,9 @@ slow to import, so that waits until one of the two is called.
 
 import contextlib
 import dataclasses
+import io
 import json
 import pathlib
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from rodin_jax.cameras import Camera
+from rodin_jax.data import images
 from rodin_jax.data.presets import PRESETS
 
 
@@ -77,8 +78,8 @@ def generate(
     """
     if preset not in PRESETS:
         raise ValueError(f"preset: got {preset!r}, expected one of {', '.join(PRESETS)}")
-    # TFDS reports to stdout, which belongs to the caller's own result.
-    with contextlib.redirect_stdout(sys.stderr):
+    # TFDS prints of downloads, which there are none of, to a stdout that is the caller's.
+    with contextlib.redirect_stdout(io.StringIO()):
         tfds = _tfds()
         from rodin_jax.data.rodin_avatars.builder import RodinAvatars
 
@@ -127,14 +128,15 @@ def load_subjects(
     if split not in builder.info.splits:
         there = ", ".join(builder.info.splits)
         raise ValueError(f"{found[0]}: no split {split!r}, expected one of {there}")
-    wanted = ["id", "captions", "attributes", "front"]
+    # TFDS would decode every picture of a subject at once; as text, PNG bytes are left alone.
+    text, known = tfds.features.Text(), builder.info.features
+    wanted = {"id": text, "captions": known["captions"], "attributes": text, "front": text}
     if views:
-        wanted += ["views", "pose", "focal", "centre"]
-    # Data sources decode every feature; asking for the bytes lets the views be left alone.
+        wanted |= {name: known[name] for name in ("pose", "focal", "centre")}
+        wanted["views"] = tfds.features.Sequence(text)
     raw = tfds.decode.DeserializeMethod.RAW_BYTES
     source = builder.as_data_source(split=split, deserialize_method=raw)
-    features = tfds.features.FeaturesDict({name: builder.info.features[name] for name in wanted})
-    return Subjects(source, features)
+    return Subjects(source, tfds.features.FeaturesDict(wanted))
 
 
 class Subjects(Sequence):
@@ -152,16 +154,17 @@ class Subjects(Sequence):
         if not -len(self) <= index < len(self):
             raise IndexError(f"subject {index} of {len(self)}")
         fields = self._features.deserialize_example_np(self._source[index % len(self)])
-        front = np.asarray(fields["front"])
-        views, pose = fields.get("views"), fields.get("pose", np.zeros((0, 4, 4)))
-        flat = np.zeros((0, 2))
+        name = fields["id"].decode()
+        front = images.decode_image(fields["front"], name=name)
+        views = [images.decode_image(png, name=name) for png in fields.get("views", ())]
+        lens = np.zeros((0, 2), np.float32)
         return Subject(
-            id=fields["id"].decode(),
-            views=np.zeros((0, *front.shape), np.uint8) if views is None else np.stack(views),
+            id=name,
+            views=np.stack(views) if views else np.zeros((0, *front.shape), np.uint8),
             cameras=Camera(
-                pose=jnp.asarray(pose, jnp.float32),
-                focal=jnp.asarray(fields.get("focal", flat), jnp.float32),
-                centre=jnp.asarray(fields.get("centre", flat), jnp.float32),
+                pose=jnp.asarray(fields.get("pose", np.zeros((0, 4, 4), np.float32))),
+                focal=jnp.asarray(fields.get("focal", lens)),
+                centre=jnp.asarray(fields.get("centre", lens)),
             ),
             front=front,
             captions=tuple(caption.decode() for caption in fields["captions"]),
