@@ -17,6 +17,7 @@ Symbols: ``kh kw`` the kernel's rows and columns (odd), ``c`` input and ``d`` ou
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from rodin_jax.triplanes import column_context, row_context
@@ -123,7 +124,7 @@ class AwareConv(nn.Module):
     features: int
     kernel_size: int = 3
     kernel_init: nn.initializers.Initializer = KERNEL_INIT
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, planes: Planes) -> Float[Array, "*b 3 h w d"]:

@@ -1,5 +1,7 @@
 """The base diffusion network: an ADM U-Net on three planes (paper 3.2, supplement B.1)."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -40,9 +42,9 @@ class UNet(nn.Module):
 
     out_channels: int
     channels: int = 64
-    multipliers: tuple[int, ...] = (1, 2)
+    multipliers: Sequence[int] = (1, 2)
     blocks: int = 2
-    attention: tuple[int, ...] = (8,)
+    attention: Sequence[int] = (8,)
     head_channels: int = 32
     dropout: float = 0.0
     conv: str = "aware"
