@@ -119,13 +119,13 @@ class Avatar:
 
     def render(
         self,
-        azimuth: float = 0.0,
-        elevation: float = 0.0,
+        azimuth: float | int = 0.0,
+        elevation: float | int = 0.0,
         size: int = 256,
         *,
-        background: tuple[float, float, float] | None = (1.0, 1.0, 1.0),
-        radius: float = _RADIUS,
-        fov: float = _FOV,
+        background: tuple[float | int, float | int, float | int] | None = (1.0, 1.0, 1.0),
+        radius: float | int = _RADIUS,
+        fov: float | int = _FOV,
         samples: int = 16,
     ) -> UInt8[np.ndarray, "size size c"]:
         """A picture from a camera on a sphere around the avatar.
@@ -155,7 +155,7 @@ class Avatar:
         *,
         frames: int = Media.frames,
         size: int = Media.size,
-        elevation: float = _ELEVATION,
+        elevation: float | int = _ELEVATION,
         track: Track | None = None,
     ) -> Path:
         """Writes a film of one turn around the avatar (H.264, plays in browsers)."""
@@ -164,7 +164,9 @@ class Avatar:
             path, _opaque(pictures), self.recipe.provenance(), fps=_fps(pictures)
         )
 
-    def mesh(self, resolution: int = Media.resolution, *, level: float = 10.0) -> meshing.Mesh:
+    def mesh(
+        self, resolution: int = Media.resolution, *, level: float | int = 10.0
+    ) -> meshing.Mesh:
         """A watertight, coloured mesh in world units; see `meshing.extract`.
 
         A field that is nowhere as dense as ``level`` is cut at half of its largest density.

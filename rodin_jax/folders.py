@@ -23,10 +23,11 @@ def whole_folder(target: str | os.PathLike) -> Iterator[Path]:
       OutputError: ``target`` is a file, or its place cannot be written; before the block runs.
     """
     target = Path(target).absolute()
-    if target.exists() and not target.is_dir():
-        raise OutputError(f"{target}: exists and is not a folder")
-    made = [parent for parent in target.parents if not parent.exists()]
+    made: list[Path] = []
     try:
+        if target.exists() and not target.is_dir():
+            raise NotADirectoryError(20, "it exists and is not a folder")
+        made = [parent for parent in target.parents if not parent.exists()]
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir() and not os.access(target, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")

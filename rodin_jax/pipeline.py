@@ -64,7 +64,7 @@ class RodinPipeline:
         seed: int = 0,
         num: int = 1,
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: float | int | None = None,
         *,
         track: Track | None = None,
     ) -> list[Avatar]:
@@ -113,8 +113,8 @@ class RodinPipeline:
         prompt: str,
         source: str | None = None,
         *,
-        strength: float = 1.0,
-        guidance: float | None = None,
+        strength: float | int = 1.0,
+        guidance: float | int | None = None,
     ) -> Avatar:
         """The same person, changed as the prompt says: z + delta with the same noise.
 

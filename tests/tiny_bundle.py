@@ -101,10 +101,13 @@ def ball(size: int = 32) -> Avatar:
     decoder = Decoder(width=4, octaves=0, view_dependent=False)
     shapes = decoder.init(jax.random.key(0), jnp.zeros((1, 2)), jnp.zeros((1, 3)))["params"]
     params = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), shapes)
+    # The decoder shifts its pre-activation by a constant; put density 10 at the surface.
+    nothing = decoder.apply({"params": params}, jnp.zeros((1, 2)), jnp.zeros((1, 3)))[0]
+    at_surface, at_zero = (np.log(np.expm1(d / decoder.density_scale)) for d in (10, nothing[0]))
+    params["fc2"]["kernel"][0, 0], params["fc2"]["bias"][0] = 1.0, -10 + at_surface - at_zero
+    params["fc2"]["kernel"][1, 1] = 1.0
     params["fc1"]["kernel"][0, 0], params["fc1"]["bias"][0] = -40.0, 40 * BALL_RADIUS**2 + 10
     params["fc1"]["kernel"][1, 1], params["fc1"]["bias"][1] = 1.0, 2.0
-    params["fc2"]["kernel"][0, 0], params["fc2"]["bias"][0] = 1.0, -10 + 1.0
-    params["fc2"]["kernel"][1, 1] = 1.0
     params["fc3"]["kernel"][0, 0], params["fc3"]["kernel"][0, 1] = 1.0, 0.0
     params["fc4"]["kernel"][0] = [-20.0, 0.0, 20.0]
     params["fc4"]["bias"][:] = [40.0, -4.0, -40.0]

@@ -1,0 +1,132 @@
+"""An avatar of known shape: what cameras see, what the mesh measures, what comes back from disk."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+import tiny_bundle
+import trimesh
+from imageio_ffmpeg import get_ffmpeg_exe
+
+from rodin_jax import provenance
+from rodin_jax.avatar import Avatar, AvatarError, Media
+from rodin_jax.nn import weights
+
+MEDIA = Media(frames=8, size=32, portrait=32, resolution=32)
+RED, BLUE = [255, 0, 0], [0, 0, 255]
+
+
+@pytest.fixture(scope="module")
+def ball():
+    return tiny_bundle.ball()
+
+
+@pytest.fixture(scope="module")
+def saved(ball, tmp_path_factory):
+    return ball.save(tmp_path_factory.mktemp("avatar") / "ball", media=MEDIA)
+
+
+def test_cameras_go_round_the_face(ball):
+    front, left, back = (ball.render(a, 0, 32) for a in (0, 90, 180))
+    assert front.shape == (32, 32, 3) and front.dtype == np.uint8
+    np.testing.assert_allclose(front[16, 16], RED, atol=12)
+    np.testing.assert_allclose(back[16, 16], BLUE, atol=12)
+    # From the subject's left the face is on the picture's left.
+    np.testing.assert_allclose(left[16, 11], RED, atol=12)
+    np.testing.assert_allclose(left[16, 21], BLUE, atol=12)
+    np.testing.assert_array_equal(front[0, 0], [255, 255, 255])
+
+
+def test_transparent_pictures_have_straight_alpha(ball):
+    rgba = ball.render(0, 0, 32, background=None)
+    assert rgba.shape == (32, 32, 4)
+    assert rgba[0, 0, 3] == 0 and rgba[16, 16, 3] == 255
+    edge = rgba[(rgba[..., 3] > 60) & (rgba[..., 3] < 200)]
+    assert len(edge) and (edge[:, 0] > 100).all()  # not darkened by the missing half
+    # A ball of radius r at distance d covers a disc of radius f r / sqrt(d^2 - r^2).
+    radius = 16 / np.tan(np.radians(20)) * 0.6 / np.sqrt(9 - 0.36)
+    np.testing.assert_allclose(rgba[..., 3].sum() / 255, np.pi * radius**2, rtol=0.15)
+
+
+def test_mesh_is_the_ball(ball):
+    mesh = ball.mesh(48)
+    reference = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert reference.is_watertight
+    np.testing.assert_allclose(mesh.volume, 4 / 3 * np.pi * tiny_bundle.BALL_RADIUS**3, rtol=0.05)
+    front = mesh.colours[mesh.vertices[:, 1].argmin()]
+    np.testing.assert_allclose(front, RED, atol=12)
+
+
+def test_a_folder_opens_without_its_bundle(ball, saved):
+    names = ["avatar.json", "mesh.glb", "planes.safetensors", "preview.png", "turntable.mp4"]
+    assert sorted(p.name for p in saved.iterdir()) == names
+    loaded = Avatar.load(saved)
+    assert loaded.recipe == ball.recipe and loaded.decoder == ball.decoder
+    np.testing.assert_array_equal(loaded.planes, ball.planes)
+    np.testing.assert_array_equal(loaded.render(30, 10, 32), ball.render(30, 10, 32))
+
+
+def test_same_avatar_same_bytes(saved, tmp_path):
+    again = Avatar.load(saved).save(tmp_path / "again", media=MEDIA)
+    for file in saved.iterdir():
+        assert file.read_bytes() == (again / file.name).read_bytes(), file.name
+
+
+def test_every_file_says_where_it_comes_from(saved):
+    text = provenance.read_png(saved / "preview.png")
+    assert text["prompt"] == "a ball" and text["seed"] == "1"
+    assert text["notice"] == "AI-generated" and text["generator"].startswith("rodin_jax ")
+    record = json.loads((saved / "avatar.json").read_text())
+    assert record["prompt"] == "a ball" and record["notice"] == "AI-generated"
+    command = [get_ffmpeg_exe(), "-i", str(saved / "turntable.mp4")]
+    said = subprocess.run(command, capture_output=True, text=True).stderr
+    assert "AI-generated" in said and "a ball" in said
+    scene = trimesh.load(saved / "mesh.glb")
+    assert scene.to_mesh().visual.kind == "vertex"
+    assert b"AI-generated" in (saved / "mesh.glb").read_bytes()[:2000]
+
+
+def test_without_media_only_what_load_reads(ball, tmp_path):
+    folder = ball.save(tmp_path / "ball", media=None)
+    assert sorted(p.name for p in folder.iterdir()) == ["avatar.json", "planes.safetensors"]
+
+
+def test_fog_still_has_a_mesh(ball):
+    thin = Avatar(ball.planes, ball.decoder.clone(density_scale=0.1), ball.params, ball.recipe)
+    assert thin.mesh(16).volume > 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / "avatar.json").unlink(), "not an avatar"),
+        (lambda d: (d / "avatar.json").write_text("{"), "avatar.json: damaged"),
+        (lambda d: (d / "avatar.json").write_text('{"format": 9}'), "format 9, expected 1"),
+        (lambda d: _change(d, z=["nan"]), "'z' is not finite"),
+        (lambda d: _change(d, decoder={"width": 5}), "decoder: tensor"),
+        (lambda d: _change(d, decoder={"wide": 5}), "damaged"),
+        (lambda d: (d / "planes.safetensors").write_bytes(b"no"), "not a readable safetensors"),
+        (lambda d: _tensors(d, planes=np.zeros((3, 8, 8), "f4")), r"\[3, h, w, c\]"),
+        (lambda d: _tensors(d, planes=np.full((3, 8, 8, 2), np.nan, "f4")), "NaN"),
+    ],
+)
+def test_damaged_folders_are_refused_in_one_line(ball, tmp_path, damage, message):
+    folder = ball.save(tmp_path / "ball", media=None)
+    damage(folder)
+    with pytest.raises(AvatarError, match=message) as caught:
+        Avatar.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def _change(folder, **fields):
+    document = json.loads((folder / "avatar.json").read_text())
+    (folder / "avatar.json").write_text(json.dumps(document | fields))
+
+
+def _tensors(folder, **arrays):
+    from safetensors.numpy import save_file
+
+    flat = weights.flatten(weights.load_params(folder / "planes.safetensors"))
+    flat = {name: np.asarray(value) for name, value in flat.items()}
+    save_file(flat | arrays, folder / "planes.safetensors")

@@ -1,0 +1,176 @@
+"""Bundles: assembled from exports, checked in every field, named by their contents."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tiny_bundle
+from safetensors.numpy import load_file, save_file
+
+from rodin_jax import assembly
+from rodin_jax.bundle import MODULES, BundleError, load_bundle
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tiny_bundle.exports(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def folder(runs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundles") / "tiny"
+    return assembly.assemble(runs, out, preset="smoke", sampling=tiny_bundle.SAMPLING).path
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def test_a_bundle_holds_what_was_exported(runs, folder):
+    bundle = load_bundle(folder)
+    assert (bundle.size, bundle.base_size, bundle.channels) == (16, 8, 4)
+    assert set(bundle.parts) == set(MODULES) and bundle.latent_dim == tiny_bundle.DIM
+    assert bundle.sampling.base_steps == 3 and bundle.sampling.guidance == 1.5
+    for run in runs:
+        export = assembly.read_export(run)
+        for got, want in zip(
+            jax.tree.leaves(bundle.parts[export.part].params),
+            jax.tree.leaves(export.params),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(got, np.float32(np.float16(want)))
+    np.testing.assert_array_equal(bundle.latent_mean, np.full(8, 0.1, np.float32))  # not halved
+
+
+def test_the_hash_names_the_contents(runs, folder, copy):
+    again = assembly.assemble(
+        runs[::-1], copy.parent / "again", preset="smoke", sampling=tiny_bundle.SAMPLING
+    )
+    assert load_bundle(copy).hash == load_bundle(folder).hash == again.hash
+    (copy / "MODEL_CARD.md").write_text("words about a model do not change it")
+    assert load_bundle(copy).hash == again.hash
+    _tensor(copy, "latent", "params/output/bias", lambda x: x + 1)
+    assert load_bundle(copy).hash != again.hash
+
+
+@pytest.mark.parametrize("name", ["/no/such/bundle", "unheard_of", "./missing", "a/b/c", ""])
+def test_unknown_paths(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match=r"no such|not a bundle"):
+        load_bundle(name)
+
+
+def test_hub_ids_that_cannot_be_fetched_say_so(monkeypatch):
+    import huggingface_hub
+
+    def offline(*_args, **_kwargs):
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(BundleError, match=r"me/avatars: .*hub \(no network at all\)"):
+        load_bundle("me/avatars")
+
+
+def test_hub_ids_are_fetched_when_no_folder_has_that_name(folder, monkeypatch, tmp_path):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_args, **_kwargs: str(folder))
+    assert load_bundle("me/avatars").hash == load_bundle(folder).hash
+
+
+def _config(folder, change):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
+
+
+def _tensor(folder, part, name, change):
+    path = folder / f"{part}.safetensors"
+    tensors = load_file(path)
+    tensors[name] = np.array(change(tensors[name]))
+    save_file({k: v for k, v in tensors.items() if v.size}, path)
+
+
+DAMAGE = {
+    "no config": (lambda d: (d / "config.json").unlink(), "not a bundle"),
+    "not JSON": (lambda d: (d / "config.json").write_text("["), "not readable as JSON"),
+    "another layout": (
+        lambda d: (d / "config.json").write_text('{"model": 1}'),
+        "'format' is None",
+    ),
+    "newer format": (lambda d: _config(d, lambda c: c.update(format=2)), "is 2, expected 1"),
+    "no part": (lambda d: _config(d, lambda c: c["parts"].pop("text")), "'parts.text' is missing"),
+    "no file": (lambda d: (d / "base.safetensors").unlink(), "base.safetensors: no such file"),
+    "cut file": (lambda d: (d / "base.safetensors").write_bytes(b"\0" * 9), "not a readable"),
+    "odd size": (lambda d: _config(d, lambda c: c["planes"].update(size="x")), "planes.size"),
+    "bad option": (
+        lambda d: _config(d, lambda c: c["parts"]["base"]["model"].update(colour=1)),
+        "parts.base.model.*colour",
+    ),
+    "other width": (
+        lambda d: _config(d, lambda c: c["parts"]["latent"]["model"].update(width=7)),
+        "latent.safetensors: params: tensor .* has shape",
+    ),
+    "other latent": (
+        lambda d: _config(d, lambda c: c["parts"]["text"]["model"].update(dim=7)),
+        "parts.text.model.dim is 7, expected clip's 8",
+    ),
+    "bad schedule": (
+        lambda d: _config(d, lambda c: c["parts"]["base"]["process"].update(schedule="zig")),
+        "parts.base.process.schedule",
+    ),
+    "bad sampling": (
+        lambda d: _config(d, lambda c: c["sampling"].update(base_steps="many")),
+        "'sampling' has base_steps",
+    ),
+    "missing tensor": (
+        lambda d: _tensor(d, "decoder", "params/fc1/bias", lambda x: x[:0]),
+        "'fc1/bias' is missing",
+    ),
+    "NaN": (
+        lambda d: _tensor(d, "base", "params/conv_in/bias", lambda x: x * np.nan),
+        "base.safetensors: tensor .* holds NaN",
+    ),
+    "no statistics": (
+        lambda d: _tensor(d, "upsampler", "statistics/16/std", lambda x: x[:0]),
+        "statistics/16/std",
+    ),
+    "flat statistics": (
+        lambda d: _tensor(d, "base", "statistics/8/std", lambda x: x * 0),
+        "must be positive",
+    ),
+    "no latent scale": (
+        lambda d: _tensor(d, "clip", "latent_std", lambda x: x[:0]),
+        "'latent_std' .8. is missing",
+    ),
+    "no tokenizer": (lambda d: (d / "tokenizer.json").unlink(), "tokenizer.json: no such file"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_bundles_are_refused_in_one_line(copy, kind):
+    damage, message = DAMAGE[kind]
+    if kind == "NaN":
+        name = next(k for k in load_file(copy / "base.safetensors") if k.endswith("bias"))
+        _tensor(copy, "base", name, lambda x: x * np.nan)
+    else:
+        damage(copy)
+    with pytest.raises(BundleError, match=message) as caught:
+        load_bundle(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_assembling_needs_each_part_once(runs, tmp_path):
+    with pytest.raises(BundleError, match="no export of clip"):
+        assembly.assemble([r for r in runs if r.name != "clip"], tmp_path / "out")
+    with pytest.raises(BundleError, match="'base' is there twice"):
+        assembly.assemble([*runs, runs[1]], tmp_path / "out")
+    with pytest.raises(BundleError, match="no export here"):
+        assembly.assemble([tmp_path], tmp_path / "out")
+    with pytest.raises(BundleError, match="'sampling' has zeal"):
+        assembly.assemble(runs, tmp_path / "out", sampling={"zeal": 1})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,159 @@
+"""The whole road on random weights: seeds, conditions, guidance, editing, interpolation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_bundle
+
+from rodin_jax import sampling
+from rodin_jax.avatar import Avatar
+from rodin_jax.data.images import ImageError, encode_png
+from rodin_jax.diffusion import samplers, schedules
+from rodin_jax.pipeline import PromptWarning, RequestError, RodinPipeline
+
+PROMPT = "a smiling woman with curly red hair"
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    return RodinPipeline.from_pretrained(tiny_bundle.make(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="module")
+def woman(pipeline):
+    return pipeline.generate(PROMPT, seed=3)[0]
+
+
+def same(a: Avatar, b: Avatar) -> bool:
+    return a.recipe.z == b.recipe.z and bool(jnp.array_equal(a.planes, b.planes))
+
+
+def test_the_same_seed_gives_the_same_avatar_and_others_differ(pipeline, woman):
+    three, four = pipeline.generate(PROMPT, seed=3, num=2)
+    assert same(three, woman) and four.recipe.seed == 4
+    assert same(four, pipeline.generate(PROMPT, seed=4)[0])
+    assert not jnp.allclose(three.planes, four.planes, atol=0.1)
+    assert woman.planes.shape == (3, 16, 16, 4) and jnp.isfinite(woman.planes).all()
+    assert woman.recipe.bundle == pipeline.bundle.hash and woman.recipe.prompt == PROMPT
+
+
+def test_nothing_a_prompt_and_a_picture_condition_differently(pipeline, woman, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (20, 24, 3), np.uint8)
+    (tmp_path / "me.png").write_bytes(encode_png(picture))
+    free = pipeline.generate(seed=3)[0]
+    mine = pipeline.generate(image=picture, seed=3)[0]
+    assert len({free.recipe.z, mine.recipe.z, woman.recipe.z}) == 3
+    assert not jnp.allclose(free.planes, mine.planes, atol=1e-3)
+    from_file = pipeline.generate(image=tmp_path / "me.png", seed=3)[0]
+    np.testing.assert_allclose(from_file.planes, mine.planes, atol=1e-4)
+    assert from_file.recipe.image == "me.png"
+
+
+def test_guidance_of_one_is_the_plain_conditional_model(pipeline):
+    bundle, part = pipeline.bundle, pipeline.bundle.parts["base"]
+    diffuser = pipeline._diffuser("base", 3)
+    z = jax.random.normal(jax.random.key(0), (1, tiny_bundle.DIM))
+    noise = jax.random.normal(jax.random.key(1), (1, 3, 8, 8, 4))
+    key = jax.random.key(2)
+
+    def plain(latent):
+        return samplers.dpm_solver(
+            lambda x, t: part.module.apply({"params": part.params}, x, t, latent),
+            noise,
+            schedules.make("cosine", 20),
+            steps=3,
+            learned_variance=True,
+            clip=bundle.low.bounds(),
+        )
+
+    guided = [
+        sampling.base_planes(diffuser, part.params, bundle.low, z, noise, scale, key)
+        for scale in (1.0, 0.0, 3.0)
+    ]
+    np.testing.assert_allclose(guided[0], plain(z), atol=1e-4)
+    np.testing.assert_allclose(guided[1], plain(jnp.zeros_like(z)), atol=1e-4)
+    assert float(jnp.abs(guided[2] - guided[0]).max()) > 1e-3
+
+
+def test_an_edit_moves_the_latent_and_keeps_the_noise(pipeline, woman):
+    assert same(pipeline.edit(woman, "round glasses", strength=0.0), woman)
+    assert same(pipeline.edit(woman, "glasses", source="glasses"), woman)
+    edited = pipeline.edit(woman, "round glasses")
+    assert edited.recipe.noise == woman.recipe.noise and edited.recipe.seed == 3
+    assert edited.recipe.guidance == woman.recipe.guidance
+    assert edited.recipe.z != woman.recipe.z and not same(edited, woman)
+
+
+def test_an_avatar_can_be_edited_after_a_round_trip(pipeline, woman, tmp_path):
+    loaded = Avatar.load(woman.save(tmp_path / "woman", media=None))
+    assert same(pipeline.edit(loaded, "red hair"), pipeline.edit(woman, "red hair"))
+
+
+def test_interpolation_starts_and_ends_at_its_ends(pipeline, woman):
+    other = pipeline.generate(seed=9)[0]
+    first, middle, last = pipeline.interpolate(woman, other, 3)
+    np.testing.assert_allclose(first.planes, woman.planes, atol=1e-4)
+    np.testing.assert_allclose(last.planes, other.planes, atol=1e-4)
+    assert dict(middle.recipe.noise) == pytest.approx({3: 0.5**0.5, 9: 0.5**0.5})
+    edited = pipeline.edit(woman, "round glasses")
+    assert all(a.recipe.noise == ((3, 1.0),) for a in pipeline.interpolate(woman, edited, 2))
+
+
+def test_slerp_keeps_length_and_angle():
+    a, b = jnp.array([[2.0, 0.0]]), jnp.array([[0.0, 2.0]])
+    third = sampling.slerp(a, b, 1 / 3)
+    np.testing.assert_allclose(third[0], 2 * np.array([3**0.5 / 2, 0.5]), rtol=1e-6)
+    np.testing.assert_allclose(sampling.slerp(a, 2 * a, 0.5), 1.5 * a, rtol=1e-6)
+    np.testing.assert_allclose(sampling.slerp(a, -a, 0.0), a, rtol=1e-6)
+
+
+def test_mixed_noise_has_unit_variance():
+    mixed = sampling.mix(((1, 0.6), (2, 0.8)), ((2, 1.0),), 0.3)
+    assert sum(w * w for _, w in mixed) == pytest.approx(1.0)
+    draw = sampling.draw(mixed, sampling.BASE, (200, 200))
+    np.testing.assert_allclose([draw.mean(), draw.std()], [0, 1], atol=0.02)
+
+
+def test_latents_from_afar_are_pulled_back():
+    z = jax.random.normal(jax.random.key(0), (1, 64))
+    np.testing.assert_array_equal(sampling.tame(0.9 * z), 0.9 * z)
+    far = sampling.tame(50 * z)
+    assert float(jnp.abs(far).max()) <= 3.5
+    np.testing.assert_allclose(jnp.linalg.norm(far), 1.25 * 8, rtol=1e-5)
+
+
+def test_unknown_and_surplus_words_are_warned_of(pipeline):
+    with pytest.warns(PromptWarning, match="does not know: 'zebra', 'quux'"):
+        pipeline._sentence("a zebra quux person, a zebra")
+    with pytest.warns(PromptWarning, match="only the first 10 words"):
+        pipeline._sentence("red " * 30)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"prompt": " \n"}, "prompt is empty"),
+        ({"prompt": "word " * 10_000}, "10000 words, expected at most 200"),
+        ({"prompt": "x" * 100_000}, "expected at most 200"),
+        ({"prompt": "a", "image": "b"}, "not both"),
+        ({"seed": -1}, "seeds run from 0"),
+        ({"seed": 2**32 - 1, "num": 2}, "seeds run from 0"),
+        ({"num": 0}, "num must be"),
+        ({"steps": 0}, "steps must be"),
+        ({"guidance": float("nan")}, "guidance must be"),
+        ({"image": np.zeros((4, 90, 3), np.uint8)}, "edges of 16"),
+    ],
+)
+def test_impossible_requests(pipeline, request_, message):
+    with pytest.raises(RequestError, match=message):
+        pipeline.generate(**request_)
+
+
+def test_a_fit_has_no_latent_to_edit(pipeline, woman, tmp_path):
+    with pytest.raises(RequestError, match="no latent"):
+        pipeline.edit(tiny_bundle.ball(), "red hair")
+    with pytest.raises(ImageError, match="no such file"):
+        pipeline.generate(image=tmp_path / "none.png")
+    with pytest.raises(RequestError, match="frames"):
+        pipeline.interpolate(woman, woman, 1)
