@@ -161,7 +161,7 @@ def hybrid_loss(
     *,
     prediction: str = "eps",
     learned_variance: bool = True,
-    vlb_weight: float | None = None,
+    vlb_weight: float | int | None = None,
 ) -> DiffusionLoss:
     """``L_simple + w L_vlb`` (paper 3.2 after Nichol and Dhariwal), per example.
 

@@ -69,7 +69,7 @@ def ddim(
     prediction: str = "eps",
     learned_variance: bool = False,
     clip: tuple | None = None,
-    eta: float = 0.0,
+    eta: float | int = 0.0,
     trajectory: bool = False,
 ) -> Sample:
     """DDIM (Song et al. 2021, eq. 12); eta = 0 is deterministic, eta = 1 as noisy as ancestral.

@@ -6,6 +6,7 @@ of the data's variance, so that ``x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps`
 Everything is derived in float64 from the betas and stored as float32.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -129,18 +130,25 @@ def from_betas(betas: np.ndarray, timesteps: np.ndarray | None = None) -> Schedu
     before = np.concatenate([[1.0], abar[:-1]])
     variance = betas * (1 - before) / (1 - abar)
     floor = variance[min(1, len(betas) - 1)]
-    single = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
-    return Schedule(
-        betas=single(betas),
-        alphas_cumprod=single(abar),
-        timesteps=jnp.asarray(np.arange(len(betas)) if timesteps is None else timesteps, jnp.int32),
-        signal=single(np.sqrt(abar)),
-        sigma=single(np.sqrt(1 - abar)),
-        posterior_variance=single(variance),
-        posterior_log_variance=single(np.log(np.maximum(variance, max(floor, 1e-20)))),
-        posterior_mean_x0=single(betas * np.sqrt(before) / (1 - abar)),
-        posterior_mean_xt=single((1 - before) * np.sqrt(1 - betas) / (1 - abar)),
-    )
+    arrays = {
+        "betas": betas,
+        "alphas_cumprod": abar,
+        "timesteps": np.arange(len(betas)) if timesteps is None else timesteps,
+        "signal": np.sqrt(abar),
+        "sigma": np.sqrt(1 - abar),
+        "posterior_variance": variance,
+        "posterior_log_variance": np.log(np.maximum(variance, max(floor, 1e-20))),
+        "posterior_mean_x0": betas * np.sqrt(before) / (1 - abar),
+        "posterior_mean_xt": (1 - before) * np.sqrt(1 - betas) / (1 - abar),
+    }
+    # Constants even when built inside a traced function, so that they can be respaced there.
+    with jax.ensure_compile_time_eval():
+        return Schedule(
+            **{
+                name: jnp.asarray(x, jnp.int32 if name == "timesteps" else jnp.float32)
+                for name, x in arrays.items()
+            }
+        )
 
 
 def _betas(abar):

@@ -36,8 +36,8 @@ def fronts(subjects: Sequence, *, mirrored: bool = False) -> Iterator[UInt8[np.n
         yield front[:, ::-1] if mirrored else front
 
 
-def token_table(encoded: Sequence[Int[np.ndarray, "k l"]]) -> Int[np.ndarray, "n m l"]:
-    """Tokens of each subject's captions; those with fewer than the most repeat theirs."""
+def token_table(encoded: Sequence[np.ndarray]) -> Int[np.ndarray, "n k l"]:
+    """Tokens of each subject's captions, from ``[k_i, l]``; fewer than the most are repeated."""
     most = max(len(rows) for rows in encoded)
     return np.stack([rows[np.arange(most) % len(rows)] for rows in encoded])
 

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -107,6 +108,15 @@ def test_respacing_edges():
     for steps in (0, 21):
         with pytest.raises(ValueError, match=r"1\.\.20"):
             schedules.respace(full, steps)
+
+
+def test_made_and_respaced_inside_a_traced_function():
+    @jax.jit
+    def last_beta(scale):
+        return scale * schedules.respace(schedules.linear(50), 5).betas[-1]
+
+    expected = schedules.respace(schedules.linear(50), 5).betas[-1]
+    np.testing.assert_allclose(last_beta(2.0), 2 * expected, rtol=1e-6)
 
 
 def test_errors():

@@ -1,0 +1,196 @@
+"""The clip, latent and text stages, one after the other, on a handful of flat-coloured people."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rodin_jax import cameras
+from rodin_jax.data.builder import Subject
+from rodin_jax.diffusion import process, schedules
+from rodin_jax.nn import clip as clip_lib
+from rodin_jax.nn.clip import Clip
+from rodin_jax.nn.latent import LatentNet
+from rodin_jax.nn.text import TextPrior
+from rodin_jax.train import clip, latent, latents, portraits, text
+from rodin_jax.train.export import read_export
+
+COLOURS = ("red", "green", "blue", "grey", "black", "yellow", "white", "pink", "brown", "olive")
+
+
+def people():
+    rng, camera = (
+        np.random.default_rng(0),
+        cameras.Camera(
+            pose=jnp.zeros((0, 4, 4)), focal=jnp.zeros((0, 2)), centre=jnp.zeros((0, 2))
+        ),
+    )
+    for i, colour in enumerate(COLOURS):
+        front = np.full((20, 20, 4), 255, np.uint8)
+        front[..., :3] = rng.integers(0, 256, 3)
+        front[:4, ..., 3] = 0
+        captions = (f"a {colour} person", f"someone {colour}")[: 1 + i % 2]
+        views = np.zeros((0, 20, 20, 4), np.uint8)
+        yield Subject(f"s{i}", views, camera, front, captions, {"colour": colour})
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory, get_config):
+    """Workdirs of the three stages after their smoke presets."""
+    folder, subjects = tmp_path_factory.mktemp("stages"), list(people())
+    splits = {"train": subjects, "validation": subjects[:3]}
+    patch = pytest.MonkeyPatch()
+    patch.setattr(portraits, "open_subjects", lambda _, split="train": splits[split])
+    for stage in (clip, latent, text):
+        config = get_config(stage.PART, "smoke")
+        config.data_dir = "data"
+        if stage is not clip:
+            config.clip_dir = str(folder / "clip")
+        config.steps = 6
+        stage.run(config, folder / stage.PART)
+    patch.undo()
+    return folder
+
+
+def test_clip_export_gives_unit_latents(stages):
+    encoder = latents.Encoder(stages / "clip")
+    assert set(COLOURS) <= set(encoder.tokenizer._known)
+    z = encoder.fronts(person.front for person in people())
+    assert z.shape == (10, 16)
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(z.std(0), 1, atol=1e-2)
+    features, embedding, mask = encoder.texts(["a red person", "purple"])
+    assert features.shape == (2, 48, 16) and mask.sum(1).tolist() == [5, 3]
+    np.testing.assert_allclose(jnp.linalg.norm(embedding, axis=1), 4, rtol=1e-5)
+    trained = read_export(stages / "clip").trained
+    assert trained["retrieval_among"] == 3 and trained["steps"] == 6
+
+
+@pytest.mark.parametrize("network", [LatentNet, TextPrior])
+def test_diffusion_exports_build_their_networks(stages, network):
+    part = "latent" if network is LatentNet else "text"
+    export = read_export(stages / part)
+    schedule = schedules.make(export.process["schedule"], export.process["steps"])
+    inputs = jnp.zeros((2, 16)), jnp.full(2, schedule.steps - 1)
+    if network is TextPrior:
+        inputs += latents.Encoder(stages / "clip").texts(["a red person", "someone"])
+    out = network(**export.model).apply({"params": export.params}, *inputs)
+    assert out.shape == (2, 16) and jnp.isfinite(out).all()
+    assert export.trained["examples"] == 48 and export.part == part
+
+
+def test_another_stages_export_is_refused(stages):
+    with pytest.raises(ValueError, match="'latent', expected 'clip'"):
+        latents.Encoder(stages / "latent")
+    with pytest.raises(ValueError, match="clip_dir is empty"):
+        latents.Encoder("")
+    with pytest.raises(ValueError, match="data_dir is empty"):
+        portraits.open_subjects("")
+
+
+HEARD = []
+
+
+class _Answers:
+    """Stands for a network: says its parameters, notes what it was asked."""
+
+    def apply(self, variables, *inputs):
+        """The parameters, for each example."""
+        HEARD[:] = inputs
+        return jnp.broadcast_to(variables["params"], inputs[0].shape)
+
+
+class Latent(_Answers, LatentNet):
+    """In place of the latent network."""
+
+
+class Prior(_Answers, TextPrior):
+    """In place of the text prior."""
+
+
+def test_latent_loss_is_the_mean_error():
+    schedule, z = schedules.linear(20), jnp.full((512, 3), 2.0)
+    for kind, expected in (("l1", np.sqrt(2 / np.pi)), ("l2", 1.0)):
+        loss_fn = latent.make_loss(Latent(3), schedule, "eps", kind)
+        loss, _ = loss_fn(jnp.zeros(3), {"z": z}, jax.random.key(0))
+        assert float(loss) == pytest.approx(expected, rel=0.1)  # moments of a unit normal
+        loss_fn = latent.make_loss(Latent(3), schedule, "x0", kind)
+        assert float(loss_fn(jnp.full(3, 2.0), {"z": z}, jax.random.key(0))[0]) == 0
+    with pytest.raises(ValueError, match="l1"):
+        latent.make_loss(Latent(3), schedule, loss="huber")
+
+
+def test_text_loss_drops_sentences_and_picks_either_side(stages):
+    encoder = latents.Encoder(stages / "clip")
+    tokens = np.stack([encoder.tokens(["a red person", "someone red"])] * 256)
+    z = np.stack([np.full((256, 16), 1.0), np.full((256, 16), -1.0)], 1).astype(np.float32)
+    generic = jnp.asarray(encoder.tokens(["a person"]))
+    schedule = schedules.linear(20)
+    loss_fn = text.make_loss(Prior(16), encoder, schedule, generic, null_share=0.25)
+    batch = {"tokens": jnp.asarray(tokens), "z": jnp.asarray(z)}
+    loss, _ = loss_fn(jnp.zeros(16), batch, jax.random.key(0))
+    assert float(loss) == pytest.approx(1.0)
+    z_t, t, features, embedding, mask = HEARD
+    lost = np.asarray(~mask.any(axis=1))
+    assert 0.15 < lost.mean() < 0.35
+    assert (np.asarray(jnp.abs(features).max((1, 2)) == 0) == lost).all()
+    assert (np.asarray(jnp.abs(embedding).max(1) == 0) == lost).all()
+    # Either side is noised: the least noisy examples are near +1 and near -1.
+    near = process.predict_x0(schedule, jnp.zeros_like(z_t), z_t, t)[t == 0]
+    assert (near.mean(1) > 0.5).any() and (near.mean(1) < -0.5).any()
+
+
+def test_clip_loss_counts_equal_captions_as_hits():
+    model = Clip(8, dim=4, image_size=8, image_width=4, image_blocks=(1,), text_width=4,
+                 text_layers=1, text_heads=1, text_length=4)  # fmt: skip
+    tokens = jnp.broadcast_to(jnp.array([2, 4, 3, 0]), (4, 2, 4))
+    image = jnp.full((4, 10, 10, 4), 255, jnp.uint8)
+    init = jax.jit(model.init)
+    params = init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), tokens[:1, 0])["params"]
+    loss_fn = clip.make_loss(
+        model,
+        jnp.array([[2, 5, 3, 0]]),
+        clip.Augmentation(),
+        generic_share=0.0,
+        word_dropout=0.0,
+    )
+    batch = {"image": image, "tokens": tokens}
+    loss, metrics = jax.jit(loss_fn)(params, batch, jax.random.key(1))
+    assert metrics["accuracy"] == 1.0
+    # By picture the four equal sentences are one: log 4. By sentence about as much.
+    assert float(loss) == pytest.approx(np.log(4), abs=0.5)
+
+
+def test_words_are_dropped_but_never_special_tokens():
+    tokens = jnp.broadcast_to(jnp.array([2, 5, 6, 3, 0]), (2000, 5))
+    out = np.asarray(clip.drop_words(tokens, jax.random.key(0), 0.1))
+    np.testing.assert_array_equal(out[:, [0, 3, 4]], np.asarray(tokens)[:, [0, 3, 4]])
+    assert (out[:, 1:3] == 1).mean() == pytest.approx(0.1, abs=0.02)
+
+
+def test_captions_are_picked_evenly_and_sometimes_generic():
+    table = portraits.token_table([np.full((2, 3), 7), np.array([[8] * 3, [9] * 3, [10] * 3])])
+    assert table[:, :, 0].tolist() == [[7, 7, 7], [8, 9, 10]]
+    many = jnp.asarray(np.repeat(table[1:], 3000, axis=0))
+    picked = portraits.pick_captions(many, jnp.full((1, 3), 4), jax.random.key(0), 0.1)[:, 0]
+    shares = [(np.asarray(picked) == word).mean() for word in (8, 9, 10, 4)]
+    np.testing.assert_allclose(shares, [0.3, 0.3, 0.3, 0.1], atol=0.03)
+
+
+def test_portraits_are_premultiplied_and_the_same_from_disk():
+    subjects = list(people())
+    tokens = np.zeros((10, 1, 4), np.int32)
+    kept = portraits.Portraits(subjects, tokens, 10)
+    read = portraits.Portraits(subjects, tokens, 10, memory_bytes=0)
+    example = read[3]
+    np.testing.assert_array_equal(example["image"], kept[3]["image"])
+    assert example["image"].shape == (10, 10, 4) and len(read) == 10
+    assert example["image"][0].max() == 0  # nothing shines through where nothing is
+    front = clip_lib.preprocess(subjects[3].front[None], 10)[0]
+    image = example["image"] / 255
+    np.testing.assert_allclose(image[..., :3] + 1 - image[..., 3:], front, atol=0.01)
+
+
+def test_rows_must_agree():
+    with pytest.raises(ValueError, match="lengths"):
+        portraits.Rows(a=np.zeros(2), b=np.zeros(3))
