@@ -59,11 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def entry() -> NoReturn:
-    """The installed command."""
-    sys.exit(main())
-
-
 def parser() -> Parser:
     """All commands and their arguments."""
     top = Parser(prog="rodin", description="3D avatars from a sentence, a photo or nothing.")
@@ -199,4 +194,4 @@ def _one_line(error: BaseException | str) -> str:
 
 
 if __name__ == "__main__":
-    entry()
+    sys.exit(main())
