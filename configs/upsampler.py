@@ -63,7 +63,8 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
 
     config.steps = 4000
     config.batch_size = 16
-    config.accumulate = 1
+    config.accumulate = 1  # micro-batches a step
+    config.devices = 0  # that share a batch; 0: all
     config.learning_rate = 4e-4
     config.warmup = 200
     config.decay = "cosine"  # or constant

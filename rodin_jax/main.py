@@ -1,8 +1,11 @@
-"""Trains one stage: ``python -m rodin_jax.main --config=configs/<stage>.py:<preset> --workdir=DIR``.
+"""Trains one stage.
+
+    python -m rodin_jax.main --config=configs/<stage>.py:<preset> --workdir=DIR
 
 Any value of the configuration can be set, e.g. ``--config.steps=20000``. The same command continues
-a run that was stopped, and a larger ``steps`` one that had finished. Exit codes: 0 done, 1 failed,
-2 bad usage, 128 + n stopped by signal n with the state saved.
+a run that was stopped, and a larger ``steps`` one that had finished. Several hosts work together
+when ``$JAX_COORDINATOR_ADDRESS`` and its kin are set. Exit codes: 0 done, 1 failed, 2 bad usage,
+128 + n stopped by signal n with the state saved; ``--v=1`` shows where a failure came from.
 """
 
 import importlib

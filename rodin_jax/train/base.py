@@ -23,7 +23,6 @@ from rodin_jax.train import state as train_state
 
 PART = "base"
 PREVIEWS = 6  # subjects in a sample picture
-ENCODE_CHUNK = 256  # pictures in memory at a time
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
@@ -93,14 +92,10 @@ def subject_latents(
     store: PlanesStore, clip_dir: str | os.PathLike, *, mirrored: bool
 ) -> Float[np.ndarray, "n views d"]:
     """The latent of each subject's front view and, if ``mirrored``, of its mirror image."""
-    clip = export.read_export(clip_dir)
-    encoded = []
-    for start in range(0, len(store), ENCODE_CHUNK):
-        chunk = range(start, min(start + ENCODE_CHUNK, len(store)))
-        fronts = np.stack([store[i].front for i in chunk])
-        views = [fronts, fronts[:, :, ::-1]] if mirrored else [fronts]
-        encoded.append(np.stack([latents.encode_fronts(clip, v) for v in views], axis=1))
-    return np.concatenate(encoded)
+    encoder = latents.Encoder(clip_dir)
+    seen = (False, True) if mirrored else (False,)
+    z = [encoder.fronts(fitted.front_views(store, mirrored=m)) for m in seen]
+    return np.stack([np.asarray(v) for v in z], axis=1)
 
 
 def make_loss(

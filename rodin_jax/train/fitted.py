@@ -6,7 +6,7 @@
 import functools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -32,9 +32,11 @@ def open_store(planes_dir: str | os.PathLike, sizes: Sequence[int]) -> PlanesSto
     Raises:
       ValueError: there is no store, or a size is larger than the fitted one.
     """
+    if not str(planes_dir):
+        raise ValueError("config.planes_dir is empty, expected the workdir of the fit stage")
     folder = Path(planes_dir)
     store = PlanesStore(folder / "planes" if (folder / "planes").is_dir() else folder)
-    if max(sizes) > store.shape[1]:
+    if max(sizes, default=0) > store.shape[1]:
         raise ValueError(
             f"{store.directory}: planes of {store.shape[1]} texels, size {max(sizes)} wanted"
         )
@@ -85,8 +87,16 @@ class Subjects(Sequence):
 
 def resize_matrix(size: int, to: int) -> Float[np.ndarray, "to size"]:
     """`triplanes.resize` along one axis as a matrix: it is linear and separable."""
-    strip = jnp.eye(size)
-    return np.asarray(jax.image.resize(strip, (to, size), method="linear", antialias=True))
+    with jax.ensure_compile_time_eval():  # a constant, wherever it is asked for
+        rows = jax.image.resize(jnp.eye(size), (to, size), method="linear", antialias=True)
+        return np.asarray(rows)
+
+
+def front_views(store: PlanesStore, *, mirrored: bool = False) -> Iterator[np.ndarray]:
+    """Each subject's front view, RGBA uint8 ``[s, s, 4]``, or what a mirror shows of it."""
+    for i in range(len(store)):
+        front = store[i].front
+        yield front[:, ::-1] if mirrored else front
 
 
 def statistics_arrays(store: PlanesStore, sizes: Sequence[int]) -> dict[str, np.ndarray]:

@@ -189,8 +189,8 @@ def make_step(
 def from_config(config, loss_fn: LossFn, params: PyTree, key: Key[Array, ""]):
     """(compiled step, fresh state) from a stage's configuration.
 
-    It reads ``steps, batch_size, accumulate, ema_decay`` and the optimiser's ``learning_rate,
-    warmup, decay, b2, weight_decay, clip``.
+    It reads ``steps, batch_size, accumulate, ema_decay``, the optimiser's ``learning_rate, warmup,
+    decay, b2, weight_decay, clip``, and ``devices`` if it is there (0: all of them).
     """
     schedule = learning_rate(
         config.learning_rate, steps=config.steps, warmup=config.warmup, decay=config.decay
@@ -204,7 +204,7 @@ def from_config(config, loss_fn: LossFn, params: PyTree, key: Key[Array, ""]):
         ema_decay=config.ema_decay,
         accumulate=config.accumulate,
         schedule=schedule,
-        mesh=data_mesh(config.batch_size),
+        mesh=data_mesh(config.batch_size, config.get("devices")),
     )
     return step, create(params, optimizer, key)
 

@@ -215,7 +215,7 @@ def patch_rays(
     low, high = jnp.sin(jnp.radians(jnp.array([-20.0, 45.0])))
     elevation = jnp.degrees(jnp.arcsin(jax.random.uniform(sine, minval=low, maxval=high)))
     camera = cameras.orbit(azimuth, elevation, view, radius=radius, fov=fov)
-    offset = jax.random.uniform(place, (2,), minval=-0.5) * (view - patch)
+    offset = jax.random.uniform(place, (2,), minval=-0.5, maxval=0.5) * (view - patch)
     corner = jnp.round((view - patch) / 2 + offset * jnp.where(near, 0.4, 1.0))
     y, x = jnp.meshgrid(jnp.arange(patch) + 0.5, jnp.arange(patch) + 0.5, indexing="ij")
     return cameras.pixel_rays(camera, jnp.stack([x, y], axis=-1) + corner)
