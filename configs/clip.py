@@ -6,7 +6,7 @@ r"""Image and text towers in one space, trained on front views and captions; sca
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 20 s | it runs |
-| nano | 2 CPU cores | 10 min | see MODEL_CARD.md of the shipped bundle |
+| nano | 2 CPU cores | 8 min | see MODEL_CARD.md of the shipped bundle |
 | small | one modern GPU | an hour | not measured |
 | paper | one modern GPU | a day | not measured |
 
@@ -43,18 +43,18 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         {
             "dim": 128,
             "image_size": 64,
-            "image_width": 40,
+            "image_width": 32,
             "image_blocks": (1, 1, 1),
             "image_patch": 4,
-            "text_width": 96,
+            "text_width": 64,
             "text_layers": 2,
             "text_heads": 4,
-            "text_length": 48,
+            "text_length": 40,
         }
     )
 
     config.steps = 2500
-    config.batch_size = 128
+    config.batch_size = 96
     config.accumulate = 1
     config.learning_rate = 1e-3
     config.warmup = 100
@@ -68,7 +68,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
 
     if preset == "smoke":
         config.source_size = 32
-        config.model.update(dim=16, image_size=16, image_width=8, image_blocks=(1, 1))
+        config.model.update(dim=16, image_size=16, image_width=8, image_blocks=(1,))
         config.model.update(text_width=16, text_layers=1, text_heads=2)
         config.steps, config.batch_size, config.warmup, config.ema_decay = 30, 8, 5, 0.9
         config.log_every, config.checkpoint_every = 10, 30

@@ -6,7 +6,7 @@ r"""The text prior: diffusion of the latent z given a sentence.
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 20 s | it runs |
-| nano | 2 CPU cores | 12 min | see MODEL_CARD.md of the shipped bundle |
+| nano | 2 CPU cores | 8 min | see MODEL_CARD.md of the shipped bundle |
 | small | one modern GPU | an hour | not measured |
 | paper | one modern GPU | days | not measured |
 
@@ -32,9 +32,9 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.process = ml_collections.ConfigDict(
         {"schedule": "linear", "steps": 1000, "prediction": "x0", "learned_variance": False}
     )
-    config.model = ml_collections.ConfigDict({"width": 128, "layers": 3, "heads": 4})
+    config.model = ml_collections.ConfigDict({"width": 96, "layers": 3, "heads": 4})
 
-    config.steps = 4000
+    config.steps = 3000
     config.batch_size = 96
     config.accumulate = 1
     config.learning_rate = 5e-4
