@@ -133,7 +133,7 @@ class RodinPipeline:
             raise RequestError(f"strength must be finite, got {strength}")
         z = self._latent_of(avatar)
         target = self._sentence(prompt).embedding
-        origin = self._sentence(NEUTRAL if source is None else source).embedding
+        origin = self._sentence(NEUTRAL if source is None else source, warn=bool(source)).embedding
         delta = towers.edit_direction(target, origin, self.bundle.latent_std)
         recipe = Recipe("edit", prompt=prompt, image=avatar.recipe.image, source=source)
         return self._avatar(
@@ -260,7 +260,7 @@ class RodinPipeline:
             towers.standardise(embedding, self.bundle.latent_mean, self.bundle.latent_std)
         )
 
-    def _sentence(self, prompt: str) -> "_Sentence":
+    def _sentence(self, prompt: str, *, warn: bool = True) -> "_Sentence":
         """Reads a prompt: features, normalised embedding and mask."""
         words = len(prompt.split())
         if not words:
@@ -268,7 +268,7 @@ class RodinPipeline:
         if words > MAX_WORDS or len(prompt) > 40 * MAX_WORDS:
             raise RequestError(f"the prompt has {words} words, expected at most {MAX_WORDS}")
         tokenizer, part = self.bundle.tokenizer, self.bundle.parts["clip"]
-        if unknown := tokenizer.unknown_words(prompt):
+        if warn and (unknown := tokenizer.unknown_words(prompt)):
             shown = ", ".join(repr(word) for word in unknown[:8])
             more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
             warnings.warn(f"words the model does not know: {shown}{more}", PromptWarning, 3)
