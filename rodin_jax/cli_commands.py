@@ -167,7 +167,7 @@ def fit(a: argparse.Namespace) -> Result:
     with whole_folder(a.out) as folder:
         compile_cache.enable()
         from rodin_jax.avatar import Avatar, Recipe
-        from rodin_jax.train.fit import fit_capture
+        from rodin_jax.train.capture_fit import fit_capture
 
         fitted = fit_capture(capture, steps=a.steps, seconds=a.seconds, seed=a.seed)
         avatar = Avatar(fitted.planes, fitted.decoder, fitted.params, Recipe("fit", seed=a.seed))

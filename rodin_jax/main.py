@@ -42,6 +42,9 @@ def main(argv: Sequence[str]) -> None:
     compile_cache.enable()
     import jax
 
+    if config.get("device_per_core"):
+        # Many small independent problems fill the cores better than one divided among them.
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     if "JAX_COORDINATOR_ADDRESS" in os.environ:
         jax.distributed.initialize()
     logging.info("%s %s on %s", stage, config.get("preset", ""), _devices(jax.devices()))

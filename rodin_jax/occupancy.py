@@ -27,7 +27,7 @@ class Occupancy:
 
     Attributes:
       occupied: False only where the cell is certainly empty.
-      density: estimate at each cell centre, used only to see where rays end.
+      density: a lower estimate for each cell, used only to see where rays end.
     """
 
     occupied: Bool[Array, "r r r"]
@@ -102,8 +102,11 @@ def survey(
     values = jax.lax.map(density, padded).reshape(-1)[: centres.shape[0]]
     values = values.reshape(resolution, resolution, resolution)
     occupied = dilate(values * (2.0 / resolution) > threshold * 0.01)
+    # A ray may graze a cell whose centre is inside, so a cell stops rays only as much as the
+    # thinnest of its neighbours does.
+    values = jax.lax.reduce_window(values, jnp.inf, jax.lax.min, (3, 3, 3), (1, 1, 1), "SAME")
     if within is not None:
-        occupied, values = occupied & within, jnp.where(within, values, 0.0)
+        occupied = occupied & within
     return Occupancy(occupied, values)
 
 

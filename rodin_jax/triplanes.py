@@ -46,7 +46,7 @@ def mirror(planes: Planes) -> Planes:
     return jnp.stack([jnp.flip(uv, -3), jnp.flip(wu, -2), vw], axis=PLANE_AXIS)
 
 
-def resize(planes: Planes, size: int) -> Planes:
+def resize(planes: Planes, size: int) -> Float[Array, "*b 3 {size} {size} c"]:
     """Resamples to ``size`` x ``size`` texels: antialiased when shrinking, linear when growing."""
     shape = (*planes.shape[:-3], size, size, planes.shape[-1])
     return jax.image.resize(planes, shape, method="linear", antialias=True)

@@ -7,4 +7,4 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("rodin_jax", "beartype.beartype")
+install_import_hook("rodin_jax", "typechecker.checked")

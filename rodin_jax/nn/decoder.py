@@ -28,7 +28,7 @@ class Decoder(nn.Module):
 
     width: int = 64
     octaves: int = 2
-    density_scale: float = 30.0
+    density_scale: float = 40.0
     view_dependent: bool = True
 
     @nn.compact
@@ -39,7 +39,7 @@ class Decoder(nn.Module):
         hidden = nn.relu(nn.Dense(self.width, name="fc1")(fourier(features, self.octaves)))
         hidden = nn.Dense(self.width + 1, name="fc2")(hidden)
         # The shift makes an untrained field almost empty, so that matter must be earned.
-        density = self.density_scale * nn.softplus(hidden[..., 0] - 2.0)
+        density = self.density_scale * nn.softplus(hidden[..., 0] - 3.0)
         hidden = nn.relu(hidden[..., 1:])
         if self.view_dependent:
             hidden = jnp.concatenate([hidden, directions], axis=-1)

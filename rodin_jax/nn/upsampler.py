@@ -22,9 +22,11 @@ class Upsampler(nn.Module):
     figure 1). A light head then looks at the noisy planes at their own resolution, because the
     last steps of diffusion must copy detail that the trunk has no room to carry:
 
-        x0 = resize(low) + head(up(trunk(x_t, low, t)), x_t, t)
+        x0 = gain * resize(low) + offset + head(up(trunk(x_t, low, t)), x_t, t)
 
-    The head's last layer starts at zero, so an untrained upsampler is a bilinear resize.
+    The two resolutions have statistics of their own, so a gain and an offset for each plane and
+    channel carry one normalisation into the other. They start at 1 and 0 and the head's last layer
+    at zero: an untrained upsampler is a bilinear resize.
 
     Attributes:
       out_channels: channels per plane of the output, c.
@@ -65,7 +67,7 @@ class Upsampler(nn.Module):
 
         Args:
           x_t: noisy high-resolution planes, normalised.
-          low: low-resolution planes, normalised likewise.
+          low: low-resolution planes, normalised by statistics of their own.
           t: original diffusion time, 0 ... T - 1.
           deterministic: False enables dropout.
 
@@ -100,4 +102,8 @@ class Upsampler(nn.Module):
         y = conv(detail, "head_in")(y)
         y = nn.silu(AdaptiveNorm(self.norm, dtype=self.dtype, name="head_norm")(y, embedding))
         y = conv(self.out_channels, "head_out", zero=True)(y)
-        return triplanes.resize(low, high) + y.astype(jnp.float32)
+
+        shape = (3, 1, 1, self.out_channels)
+        gain = self.param("low_gain", nn.initializers.ones, shape)
+        offset = self.param("low_offset", nn.initializers.zeros, shape)
+        return gain * triplanes.resize(low, high) + offset + y.astype(jnp.float32)

@@ -1,0 +1,266 @@
+"""Fitting tri-planes to pictures: the losses and steps of paper 3.1 and supplement B.2.
+
+One subject is a `Scene`: its pixels worth learning from and where its matter may be. The
+functions here see one scene at a time; callers `jax.vmap` them over subjects.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, UInt8
+
+from rodin_jax import triplanes
+from rodin_jax.cameras import Camera, pixel_rays
+from rodin_jax.nn import decoder as decoders
+from rodin_jax.occupancy import Occupancy, cell_centres, render_guided, survey, visual_hull
+from rodin_jax.rendering import distortion, over
+from rodin_jax.types import pytree, static
+
+
+@pytree
+class FitOptions:
+    """Numbers of a fit. Weights multiply terms that are means over rays or points.
+
+    Attributes:
+      rays: pixels a step.
+      samples: field evaluations a ray.
+      empty_points: random points a step for the sparsity and smoothness terms.
+      alpha: weight of the squared error of coverage.
+      sparsity: weight of the density where matter may be; elsewhere it is 1, for it is certain.
+      smoothness: weight of the change of density over ``reach`` world units.
+      distortion: weight of the mip-NeRF 360 term.
+      variation: weight of the squared differences of neighbouring texels.
+      decay: weight of the squared features.
+      lowest: smallest resolution of the random rescaling; the planes' own switches it off.
+      grid: cells along each edge of the occupancy.
+    """
+
+    rays: int = static(default=512)
+    samples: int = static(default=12)
+    empty_points: int = static(default=512)
+    alpha: float = static(default=0.5)
+    sparsity: float = static(default=2e-4)
+    smoothness: float = static(default=1e-4)
+    distortion: float = static(default=1e-3)
+    variation: float = static(default=0.3)
+    decay: float = static(default=1e-4)
+    reach: float = static(default=0.02)
+    lowest: int = static(default=16)
+    grid: int = static(default=48)
+
+
+@pytree
+class Scene:
+    """One subject, prepared for fitting.
+
+    Attributes:
+      images: straight RGBA pictures.
+      camera: their cameras.
+      active: flat indices (view, row, column) of the pixels near or on the subject, first
+        ``count`` entries valid.
+      occupancy: where matter may be.
+    """
+
+    images: UInt8[Array, "n s s 4"]
+    camera: Camera
+    active: Int[Array, "m"]
+    count: Int[Array, ""]
+    occupancy: Occupancy
+
+
+@functools.partial(jax.jit, static_argnames=("grid", "margin"))
+def prepare(
+    images: UInt8[Array, "n s s 4"], camera: Camera, *, grid: int, margin: int = 4
+) -> Scene:
+    """Carves the visual hull and lists the pixels within ``margin`` of the silhouettes."""
+    alpha = images[..., 3].astype(jnp.float32) / 255
+    size = 2 * margin + 1
+    near = jax.lax.reduce_window(alpha, 0.0, jax.lax.max, (1, size, size), (1, 1, 1), "SAME") > 0
+    hull = visual_hull(camera, alpha, grid)
+    return Scene(
+        images=images,
+        camera=camera,
+        active=jnp.argsort(~near.reshape(-1)).astype(jnp.int32),
+        count=near.sum().astype(jnp.int32),
+        occupancy=Occupancy(hull, jnp.zeros(hull.shape)),
+    )
+
+
+def rescaling(size: int, lowest: int, choices: int = 4) -> Float[np.ndarray, "k size size"]:
+    """Matrices that shrink an axis of ``size`` texels to each of some resolutions and back.
+
+    The first half of the matrices is the identity, so that full resolution is seen half the time.
+    """
+    sizes = np.unique(np.linspace(lowest, size, choices, endpoint=False).astype(int))
+    eye = np.eye(size, dtype=np.float32)
+    there_and_back = []
+    # The matrices are constants, also where a caller is being traced.
+    with jax.ensure_compile_time_eval():
+        for small in sizes:
+            shrunk = jax.image.resize(eye, (int(small), size), "linear", antialias=True)
+            there_and_back.append(np.asarray(jax.image.resize(shrunk, (size, size), "linear")))
+    return np.stack([eye] * len(there_and_back) + there_and_back)
+
+
+def rescale(planes: Float[Array, "3 h w c"], matrices: Float[Array, "k h h"], key: Array):
+    """Random rescaling (suppl. B.2): one matrix for rows and columns; the key is consumed."""
+    matrix = matrices[jax.random.randint(key, (), 0, matrices.shape[0])]
+    rows = jnp.einsum("ij,pjwc->piwc", matrix, planes)
+    return jnp.einsum("ij,phjc->phic", matrix, rows)
+
+
+def draw_rays(scene: Scene, count: int, key: Array):
+    """Random active pixels: their rays and their straight RGBA colours in [0, 1]."""
+    _, height, width, _ = scene.images.shape
+    pick = jax.random.randint(key, (count,), 0, jnp.maximum(scene.count, 1))
+    view, pixel = jnp.divmod(scene.active[pick], height * width)
+    row, column = jnp.divmod(pixel, width)
+    colour = scene.images[view, row, column].astype(jnp.float32) / 255
+    camera = jax.tree.map(lambda x: x[view], scene.camera)
+    return pixel_rays(camera, jnp.stack([column, row], -1) + 0.5), colour
+
+
+def loss(
+    planes: Float[Array, "3 h w c"],
+    params,
+    scene: Scene,
+    key: Array,
+    *,
+    decoder: decoders.Decoder,
+    options: FitOptions,
+    matrices: Float[Array, "k h h"],
+):
+    """MSE + sparse + smooth + compact terms for one subject; returns (loss, MSE over white)."""
+    keys = jax.random.split(key, 5)
+    scaled = rescale(planes, matrices, keys[0])
+    field = decoders.field(decoder, params, scaled)
+    rays, wanted = draw_rays(scene, options.rays, keys[1])
+    picture, weights, t, delta = render_guided(
+        field, scene.occupancy, rays, samples=options.samples, key=keys[2]
+    )
+    alpha = wanted[:, 3]
+    on_white = wanted[:, :3] * alpha[:, None] + 1 - alpha[:, None]
+    mse = jnp.mean((over(picture, 1.0) - on_white) ** 2)
+    coverage = jnp.mean((picture.alpha - alpha) ** 2)
+
+    points = jax.random.uniform(keys[3], (options.empty_points, 3), minval=-1, maxval=1)
+    moved = points + options.reach * jax.random.normal(keys[4], points.shape)
+    density, nearby = jnp.split(
+        field(jnp.concatenate([points, moved]), jnp.zeros((2 * len(points), 3)))[0], 2
+    )
+    r = scene.occupancy.occupied.shape[0]
+    cell = jnp.clip(((points + 1) * (r / 2)).astype(jnp.int32), 0, r - 1)
+    possible = scene.occupancy.occupied[cell[:, 0], cell[:, 1], cell[:, 2]]
+    # Outside, a bounded penalty: a few large densities must not drown the picture.
+    sparse = jnp.mean(jnp.where(possible, options.sparsity * density, 0.02 * jnp.tanh(density)))
+    smooth = jnp.mean(jnp.abs(density - nearby))
+    compact = jnp.mean(distortion(weights, t, delta))
+    varied = sum(jnp.mean(jnp.diff(planes, axis=axis) ** 2) for axis in (-3, -2))
+    total = (
+        mse
+        + options.alpha * coverage
+        + sparse
+        + options.smoothness * smooth
+        + options.distortion * compact
+        + options.variation * varied
+        + options.decay * jnp.mean(planes**2)
+    )
+    return total, mse
+
+
+def plane_optimizer(steps: int, rate: float = 3e-2, final: float = 0.05):
+    """Adam for features, its rate falling geometrically to ``final`` of the start."""
+    schedule = optax.exponential_decay(rate, steps, final)
+    return optax.adam(schedule, b1=0.9, b2=0.99)
+
+
+def look_again(planes, params, occupancy: Occupancy, *, decoder, grid: int) -> Occupancy:
+    """Re-surveys where matter is, never outside of what ``occupancy`` allowed."""
+    return survey(
+        lambda p: decoders.density(decoder, params, planes, p), grid, within=occupancy.occupied
+    )
+
+
+def fit_planes(
+    planes: Float[Array, "3 h w c"],
+    params,
+    scene: Scene,
+    key: Array,
+    *,
+    decoder: decoders.Decoder,
+    options: FitOptions,
+    steps: int,
+    rate: float = 3e-2,
+):
+    """Fits one subject with a frozen decoder, coarse to fine.
+
+    The planes are fitted at a quarter, at half and at all of their resolution. Coarse texels are
+    met by many rays and settle quickly; finer ones then only add detail. Before each part but
+    the first the occupancy is surveyed again, so that samples gather at the surface.
+
+    Args:
+      planes: where to start, e.g. the mean of other subjects.
+      params: the decoder's parameters.
+      scene: the subject.
+      key: consumed.
+      decoder: the network.
+      options: weights and sizes.
+      steps: in all; half of them at full resolution.
+      rate: initial learning rate.
+
+    Returns:
+      The fitted planes and the mean MSE of the last quarter of the steps.
+    """
+    size = planes.shape[-2]
+    occupancy = scene.occupancy
+    parts = [(size // 4, steps // 4, rate), (size // 2, steps // 4, rate), (size, steps // 2, rate)]
+    for resolution, count, start in parts:
+        planes = triplanes.resize(planes, resolution)
+        here = Scene(scene.images, scene.camera, scene.active, scene.count, occupancy)
+        key, part_key = jax.random.split(key)
+        planes, errors = _descend(
+            planes, params, here, part_key, decoder=decoder, options=options, steps=count,
+            rate=start,
+        )  # fmt: skip
+        if resolution < size:
+            occupancy = look_again(
+                planes, params, scene.occupancy, decoder=decoder, grid=options.grid
+            )
+    return planes, errors[-(steps // 4) :].mean()
+
+
+def _descend(planes, params, scene, key, *, decoder, options, steps, rate):
+    matrices = jnp.asarray(rescaling(planes.shape[-2], min(options.lowest, planes.shape[-2])))
+    optimizer = plane_optimizer(steps, rate)
+    gradient = jax.value_and_grad(loss, has_aux=True)
+
+    def step(state, key):
+        planes, moments = state
+        (_, mse), grads = gradient(
+            planes, params, scene, key, decoder=decoder, options=options, matrices=matrices
+        )
+        updates, moments = optimizer.update(grads, moments)
+        return (optax.apply_updates(planes, updates), moments), mse
+
+    start = (planes, optimizer.init(planes))
+    (planes, _), errors = jax.lax.scan(step, start, jax.random.split(key, steps))
+    return planes, errors
+
+
+def initial_planes(key: Array, size: int, channels: int) -> Float[Array, "3 h w c"]:
+    """Random features (suppl. B.2); the key is consumed."""
+    return 0.1 * jax.random.normal(key, (3, size, size, channels))
+
+
+def whole_cube(grid: int) -> Occupancy:
+    """The occupancy of a scene about which nothing is known."""
+    shape = cell_centres(grid).shape[:3]
+    return Occupancy(jnp.ones(shape, bool), jnp.zeros(shape))
+
+
+def shrunk(planes: Float[Array, "*b 3 h w c"], size: int) -> Float[Array, "*b 3 h w c"]:
+    """Planes at resolution ``size`` and back, as the upsampler's input would show them."""
+    return triplanes.resize(triplanes.resize(planes, size), planes.shape[-2])
