@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# From nothing to a model and a picture:   launch/reproduce.sh <preset> <dir>
+#
+# Presets: smoke (minutes), nano (hours on 2 CPU cores), small, paper. Run it again after a stop:
+# what is done is skipped, what was interrupted goes on from its last checkpoint. SUBJECTS=N renders
+# another number of subjects than the preset's, PYTHON=... chooses the interpreter.
+set -euo pipefail
+
+if [[ $# -ne 2 || ! $1 =~ ^(smoke|nano|small|paper)$ ]]; then
+  echo "usage: $0 smoke|nano|small|paper DIR" >&2
+  exit 2
+fi
+preset=$1
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+mkdir -p "$2"
+dir=$(cd "$2" && pwd)
+python=${PYTHON:-python}
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+# Smoke runs are over before an optimised program would have been compiled.
+if [[ $preset == smoke ]]; then
+  export XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true ${XLA_FLAGS:-}"
+fi
+
+step=0
+announce() {
+  step=$((step + 1))
+  printf '\n[%d/9] %s\n' "$step" "$*"
+}
+
+# stage NAME [FLAG...]: trains one stage in $dir/NAME, unless its export is there.
+stage() {
+  local name=$1
+  shift
+  announce "$name"
+  if [[ -f $dir/$name/export/config.json ]]; then
+    echo "done already: $dir/$name/export"
+    return
+  fi
+  "$python" "$root/launch/main.py" --config="$root/configs/$name.py:$preset" \
+    --workdir="$dir/$name" "$@"
+}
+
+announce data
+"$python" -m rodin_jax.cli data --preset "$preset" ${SUBJECTS:+--subjects "$SUBJECTS"} --out "$dir/data"
+
+stage clip --config.data_dir="$dir/data"
+stage fit --config.data_dir="$dir/data"
+stage base --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
+stage upsampler --config.planes_dir="$dir/fit"
+stage latent --config.data_dir="$dir/data" --config.clip_dir="$dir/clip"
+stage text --config.data_dir="$dir/data" --config.clip_dir="$dir/clip"
+
+announce bundle
+rm -rf "$dir/bundle"
+"$python" -m rodin_jax.cli bundle assemble "$dir"/{clip,fit,base,upsampler,latent,text} \
+  --preset "$preset" --out "$dir/bundle"
+
+announce picture
+quick=()
+[[ $preset == smoke ]] && quick=(--quick)
+rm -rf "$dir/avatar"
+"$python" -m rodin_jax.cli generate --bundle "$dir/bundle" --seed 1 "${quick[@]}" \
+  --prompt "a smiling woman with curly red hair and round glasses" --out "$dir/avatar"
+printf '\nfinished in %dm%02ds: %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$dir/avatar/preview.png"
