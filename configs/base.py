@@ -36,10 +36,10 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     )
     config.model = ml_collections.ConfigDict(
         {
-            "channels": 64,
-            "multipliers": (1, 2),
-            "blocks": 2,
-            "attention": (8,),
+            "channels": 32,
+            "multipliers": (1, 2, 4),
+            "blocks": 1,
+            "attention": (8, 4),
             "head_channels": 32,
             "dropout": 0.0,
             "conv": "aware",
@@ -50,8 +50,8 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         }
     )
 
-    config.steps = 6000
-    config.batch_size = 32
+    config.steps = 3000
+    config.batch_size = 16
     config.accumulate = 1  # micro-batches a step
     config.devices = 0  # that share a batch; 0: all
     config.learning_rate = 4e-4
@@ -68,7 +68,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     if preset == "smoke":
         config.base_size = 8
         config.process.steps = 50
-        config.model.update(channels=16, multipliers=(1,), blocks=1, head_channels=16)
+        config.model.update(channels=16, multipliers=(1,), attention=(8,), head_channels=16)
         config.steps, config.batch_size, config.warmup, config.ema_decay = 30, 8, 5, 0.9
         config.log_every, config.checkpoint_every = 10, 30
         config.preview.update(size=16, steps=5)

@@ -61,7 +61,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         }
     )
 
-    config.steps = 4000
+    config.steps = 2000
     config.batch_size = 16
     config.accumulate = 1  # micro-batches a step
     config.devices = 0  # that share a batch; 0: all
