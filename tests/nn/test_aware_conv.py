@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import quick_jit
 
 from rodin_jax.nn.aware_conv import AwareConv, aware_conv, aware_conv_literal
 from rodin_jax.triplanes import column_context, row_context
@@ -51,11 +52,11 @@ def test_equals_a_slow_loop(size, kernel):
     planes, weights, bias = random_case(size, kernel, channels=2, features=3, batch=())
     expected = slow_aware_conv(planes, weights, bias)
     for operator in (aware_conv, aware_conv_literal):
-        out = jax.jit(operator)(planes, weights, bias)
+        out = quick_jit(operator)(planes, weights, bias)
         np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "kernel"), [(1, (3, 3)), (2, (3, 5)), (8, (3, 3)), (9, (1, 7))])
+@pytest.mark.parametrize(("size", "kernel"), [(2, (3, 5)), (8, (3, 3)), (9, (1, 7))])
 def test_factorised_equals_literal_in_value_and_gradient(size, kernel):
     planes, weights, bias = random_case(size, kernel)
 
@@ -64,7 +65,7 @@ def test_factorised_equals_literal_in_value_and_gradient(size, kernel):
         return out, *pullback(cotangent)
 
     cotangent = jax.random.normal(jax.random.key(9), (2, 3, size, size, 4)) / size
-    run = jax.jit(value_and_pullback, static_argnums=0)
+    run = quick_jit(value_and_pullback, static_argnums=0)
     for ours, literal in zip(
         run(aware_conv, cotangent), run(aware_conv_literal, cotangent), strict=True
     ):
@@ -93,20 +94,20 @@ def test_a_field_of_one_axis_finds_its_profile_on_that_axis(axis):
 
 def test_commutes_with_the_cyclic_change_of_axes():
     planes, weights, bias = random_case(6, (3, 3))
-    turned = aware_conv(jnp.roll(planes, 1, axis=-4), weights, bias)
-    np.testing.assert_allclose(
-        turned, jnp.roll(aware_conv(planes, weights, bias), 1, axis=-4), atol=1e-5
-    )
+    run = quick_jit(aware_conv)
+    out = run(planes, weights, bias)
+    turned = run(jnp.roll(planes, 1, axis=-4), weights, bias)
+    np.testing.assert_allclose(turned, jnp.roll(out, 1, axis=-4), atol=1e-5)
     # ... and not with a swap of two planes, which no rotation of the axes gives.
     swap = jnp.array([1, 0, 2])
-    swapped = aware_conv(planes[:, swap], weights, bias)
-    assert jnp.abs(swapped - aware_conv(planes, weights, bias)[:, swap]).max() > 0.1
+    assert jnp.abs(run(planes[:, swap], weights, bias) - out[:, swap]).max() > 0.1
 
 
 def test_any_leading_axes():
     planes, weights, _ = random_case(4, (3, 3), batch=(2, 3))
-    merged = aware_conv(planes.reshape(6, *planes.shape[2:]), weights)
-    np.testing.assert_allclose(aware_conv(planes, weights).reshape(merged.shape), merged, atol=1e-6)
+    run = quick_jit(aware_conv)
+    merged = run(planes.reshape(6, *planes.shape[2:]), weights)
+    np.testing.assert_allclose(run(planes, weights).reshape(merged.shape), merged, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,8 @@ def test_rejects_what_cannot_align(planes, kernel, message):
 def test_layer_computes_in_its_dtype_with_float32_parameters():
     planes, _, _ = random_case(4, (3, 3))
     full, half = AwareConv(5), AwareConv(5, dtype=jnp.bfloat16)
-    params = half.init(jax.random.key(0), planes)
+    params = quick_jit(half.init)(jax.random.key(0), planes)
     assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-    out = half.apply(params, planes)
+    out = quick_jit(half.apply)(params, planes)
     assert out.dtype == jnp.bfloat16
-    np.testing.assert_allclose(out, full.apply(params, planes), atol=0.05)
+    np.testing.assert_allclose(out, quick_jit(full.apply)(params, planes), atol=0.05)
