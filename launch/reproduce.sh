@@ -43,12 +43,19 @@ stage() {
 announce data
 "$python" -m rodin_jax.cli data --preset "$preset" ${SUBJECTS:+--subjects "$SUBJECTS"} --out "$dir/data"
 
-stage clip --config.data_dir="$dir/data"
+# The towers see one picture a person: many people with few views teach them most.
+fronts=$dir/data
+if [[ $preset == nano ]]; then
+  fronts=$dir/fronts
+  "$python" -m rodin_jax.cli data --preset nano --subjects 2000 --views 1 --seed 1 --out "$fronts"
+fi
+
+stage clip --config.data_dir="$fronts"
 stage fit --config.data_dir="$dir/data"
 stage base --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
 stage upsampler --config.planes_dir="$dir/fit"
-stage latent --config.data_dir="$dir/data" --config.clip_dir="$dir/clip"
-stage text --config.data_dir="$dir/data" --config.clip_dir="$dir/clip"
+stage latent --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
+stage text --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 
 announce bundle
 rm -rf "$dir/bundle"

@@ -135,6 +135,8 @@ def parser() -> Parser:
     c = add("data", "Render a data set of made-up people with cameras and captions.")
     c.add_argument("--preset", default="nano", choices=("smoke", "nano", "small", "paper"))
     c.add_argument("--subjects", type=int, metavar="N", help="default: the preset's")
+    c.add_argument("--views", type=int, metavar="N", help="of each; default: the preset's")
+    c.add_argument("--size", type=int, metavar="PX", help="of a view; default: the preset's")
     c.add_argument("--seed", type=int, default=0, metavar="N")
     c.add_argument("--processes", type=int, metavar="N", help="default: one for each core")
     add_out(c)

@@ -181,16 +181,19 @@ def fit(a: argparse.Namespace) -> Result:
 
 def data(a: argparse.Namespace) -> Result:
     """Renders a data set; a run that was stopped goes on."""
-    if a.subjects is not None and a.subjects < 1:
-        raise UsageError(f"--subjects {a.subjects}: expected 1 or more")
-    if a.processes is not None and a.processes < 1:
-        raise UsageError(f"--processes {a.processes}: expected 1 or more")
+    for name in ("subjects", "views", "size", "processes"):
+        number = getattr(a, name)
+        if number is not None and number < 1:
+            raise UsageError(f"--{name} {number}: expected 1 or more")
     if a.seed < 0:
         raise UsageError(f"--seed {a.seed}: expected 0 or more")
     _check_writable(Path(a.out))
     from rodin_jax.data.builder import generate as render_data
 
-    result = render_data(a.preset, a.subjects, a.out, seed=a.seed, processes=a.processes)
+    result = render_data(
+        a.preset, a.subjects, a.out, seed=a.seed, views=a.views, size=a.size,
+        processes=a.processes,
+    )  # fmt: skip
     result = {name: _plain(value) for name, value in result.items()}
     return result, f"wrote {a.out} ({result['subjects']} subjects)"
 

@@ -20,7 +20,7 @@ class DataPreset:
 
 PRESETS = {
     "smoke": DataPreset(subjects=8, views=12, size=32),
-    "nano": DataPreset(subjects=2_000, views=24, size=128),
+    "nano": DataPreset(subjects=640, views=20, size=128),
     "small": DataPreset(subjects=10_000, views=100, size=256),
     "paper": DataPreset(subjects=100_000, views=300, size=256),
 }
