@@ -30,11 +30,11 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "where the run keeps everything"
 def main(argv: Sequence[str]) -> None:
     """Runs the stage that the configuration names."""
     if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; every option starts with --")
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; options start with --", 2)
     config, workdir = _CONFIG.value, Path(_WORKDIR.value)
     stage = config.get("stage")
     if stage not in STAGES:
-        raise app.UsageError(f"config.stage is {stage!r}, expected one of {', '.join(STAGES)}")
+        raise app.UsageError(f"config.stage is {stage!r}, expected one of {STAGES}", 2)
     absl_logging.get_absl_handler().setFormatter(
         logging.Formatter(f"%(asctime)s {stage:9s} %(message)s", "%H:%M:%S")
     )
@@ -72,8 +72,25 @@ def main(argv: Sequence[str]) -> None:
 
 def entry() -> None:
     """Parses the flags and runs; used by ``launch/main.py`` too."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        return
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=_parse)
+
+
+def _parse(argv):
+    """As absl does it, but a wrong flag is one line and exit code 2."""
+    try:
+        rest = flags.FLAGS(argv)
+        _CONFIG.value.get("stage")  # a file that cannot be loaded says so when first used
+    except (flags.Error, OSError, AttributeError, TypeError, ValueError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        # A config file's own error arrives as a traceback in text; its last line says what.
+        message = lines[-1] if "Traceback" in str(error) else " ".join(lines)
+        print(f"{message}\nsee: python -m rodin_jax.main --help", file=sys.stderr)
+        sys.exit(2)
+    return rest
 
 
 def _devices(devices) -> str:
