@@ -30,8 +30,8 @@ class Occupancy:
       density: a lower estimate for each cell, used only to see where rays end.
     """
 
-    occupied: Bool[Array, "r r r"]
-    density: Float[Array, "r r r"]
+    occupied: Bool[Array, "*b r r r"]
+    density: Float[Array, "*b r r r"]
 
 
 def cell_centres(resolution: int) -> Float[Array, "r r r 3"]:

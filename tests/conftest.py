@@ -2,8 +2,12 @@
 
 import os
 
-# Four host devices let sharding tests run anywhere; it must be set before JAX starts.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+# Set before JAX starts: four host devices let sharding tests run anywhere, and small programs
+# that run a few times are compiled quickly rather than well.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0",
+)
 
 from jaxtyping import install_import_hook
 

@@ -1,6 +1,7 @@
 """Cameras: rays and projection are inverse; the orbit stands where the convention says."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,7 +28,7 @@ def test_orbit_positions(azimuth, elevation, expected):
 
 def test_the_front_camera_sees_the_subjects_left_on_its_right_and_up_above():
     camera = cameras.orbit(0.0, 0.0, 100)
-    left, top = cameras.project(camera, np.array([[0.5, 0, 0], [0, 0, 0.5]]))
+    left, top = cameras.project(camera, jnp.array([[0.5, 0, 0], [0, 0, 0.5]]))
     assert left[0] > 50 + 10 and abs(left[1] - 50) < 1e-3
     assert top[1] < 50 - 10 and abs(top[0] - 50) < 1e-3
 

@@ -57,7 +57,9 @@ def test_distortion_equals_the_double_sum():
     delta = np.asarray(jax.random.uniform(jax.random.key(2), (3, 7)))
     slow = (weights[:, :, None] * weights[:, None] * np.abs(t[:, :, None] - t[:, None])).sum((1, 2))
     slow += (weights**2 * delta).sum(-1) / 3
-    np.testing.assert_allclose(rendering.distortion(weights, t, delta), slow, rtol=1e-5)
+    np.testing.assert_allclose(
+        rendering.distortion(*map(jnp.asarray, (weights, t, delta))), slow, rtol=1e-5
+    )
 
 
 def test_an_occupancy_grid_changes_nothing_but_the_work():

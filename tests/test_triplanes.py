@@ -11,7 +11,7 @@ KEY = jax.random.key(0)
 
 
 def centres(n):
-    return (np.arange(n) + 0.5) * 2 / n - 1
+    return ((np.arange(n) + 0.5) * 2 / n - 1).astype(np.float32)
 
 
 def test_roll_out_is_hstack_and_unroll_inverts_it():
@@ -30,9 +30,9 @@ def test_sampling_at_texel_centres_is_exact():
     n = 5
     planes = np.asarray(jax.random.normal(KEY, (3, n, n, 2)))
     i, j, k = np.meshgrid(*[np.arange(n)] * 3, indexing="ij")
-    points = np.stack([centres(n)[i], centres(n)[j], centres(n)[k]], -1)
+    points = jnp.stack([centres(n)[i], centres(n)[j], centres(n)[k]], -1)
     expected = planes[0][i, j] + planes[1][k, i] + planes[2][j, k]
-    np.testing.assert_allclose(triplanes.sample(planes, points), expected, atol=1e-5)
+    np.testing.assert_allclose(triplanes.sample(jnp.asarray(planes), points), expected, atol=1e-5)
 
 
 def test_sampling_agrees_with_a_slow_bilinear_loop():
@@ -53,7 +53,9 @@ def test_sampling_agrees_with_a_slow_bilinear_loop():
 
     slow = [look_up(planes[0], u, v) + look_up(planes[1], w, u) + look_up(planes[2], v, w)
             for u, v, w in points]  # fmt: skip
-    np.testing.assert_allclose(triplanes.sample(planes, points), slow, atol=1e-5)
+    np.testing.assert_allclose(
+        triplanes.sample(jnp.asarray(planes), jnp.asarray(points)), slow, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -66,6 +68,7 @@ def test_a_field_of_one_axis_reaches_every_plane_on_that_axis(axis):
             planes[k] = profile[:, None, None]
         if triplanes.COLUMN_AXES[k] == axis:
             planes[k] = profile[None, :, None]
+    planes = jnp.asarray(planes)
     rows, columns = triplanes.row_context(planes), triplanes.column_context(planes)
     for k in range(3):
         if triplanes.ROW_AXES[k] == axis:
@@ -74,7 +77,9 @@ def test_a_field_of_one_axis_reaches_every_plane_on_that_axis(axis):
             np.testing.assert_allclose(columns[k, :, 0], profile, atol=1e-6)
     points = np.full((n, 3), 0.3)
     points[:, axis] = centres(n)
-    np.testing.assert_allclose(triplanes.sample(planes, points)[:, 0], 2 * profile, atol=1e-5)
+    np.testing.assert_allclose(
+        triplanes.sample(planes, jnp.asarray(points, jnp.float32))[:, 0], 2 * profile, atol=1e-5
+    )
 
 
 def test_mirroring_planes_mirrors_the_field():
@@ -90,7 +95,7 @@ def test_mirroring_planes_mirrors_the_field():
 def test_resizing_keeps_a_linear_field_and_texel_centres():
     n = 8
     ramp = np.broadcast_to(centres(n)[:, None, None], (n, n, 1))
-    planes = np.stack([ramp] * 3).astype(np.float32)
+    planes = jnp.asarray(np.stack([ramp] * 3), jnp.float32)
     small = triplanes.resize(planes, 4)
     # Antialiasing reaches over the border, so only the inner texels are exactly linear.
     np.testing.assert_allclose(small[0, 1:-1, 0, 0], centres(4)[1:-1], atol=1e-6)

@@ -18,7 +18,6 @@ from rodin_jax.nn import decoder as decoders
 from rodin_jax.occupancy import render_view
 from rodin_jax.rendering import over
 from rodin_jax.train import fitting
-from rodin_jax.types import pytree
 
 _OPTIONS = fitting.FitOptions(
     rays=1024, samples=12, empty_points=1024, sparsity=2e-5, smoothness=1e-5, distortion=3e-4,
@@ -43,13 +42,6 @@ class FittedCapture:
     steps: int
     train_seconds: float
     compile_seconds: float
-
-
-@pytree
-class _State:
-    planes: Float[Array, "3 h w c"]
-    params: dict
-    moments: tuple
 
 
 def fit_capture(
@@ -94,26 +86,30 @@ def fit_capture(
     try:
         for resolution, until in _LEVELS:
             planes = triplanes.resize(planes, resolution)
-            state = _State(planes, params, _ADAM.init((planes, params)))
+            moments = _ADAM.init((planes, params))
+            block = functools.partial(_block, decoder, scene)
+            look = functools.partial(_look, decoder, allowed=scene.occupancy)
+            # The first run of each program compiles it; its result is not used.
             begin = time.perf_counter()
-            block = _block.lower(decoder, state, scene, found, key, 0.0).compile()
-            look = _look.lower(decoder, planes, params, scene.occupancy).compile()
+            jax.block_until_ready(block(found, (planes, params, moments), key, 0.0))
+            jax.block_until_ready(look(planes, params))
             compiled += time.perf_counter() - begin
             while share < until:
                 begin = time.perf_counter()
-                state, squared = block(state, scene, found, jax.random.fold_in(key, done), share)
+                (planes, params, moments), squared = block(
+                    found, (planes, params, moments), jax.random.fold_in(key, done), share
+                )
                 error = float(squared)
-                planes, params = state.planes, state.params
                 done += _BLOCK
                 if done % (5 * _BLOCK) == 0:
-                    found = look(planes, params, scene.occupancy)
+                    found = look(planes, params)
                 spent += time.perf_counter() - begin
                 share = max(done / steps if steps else 0.0, spent / seconds if seconds else 0.0)
                 if not np.isfinite(error):
                     raise ValueError(f"the fit is not finite after {done} steps")
                 if progress is not None:
                     progress(min(share, 1.0), -10 * np.log10(max(error, 1e-10)))
-            found = look(planes, params, scene.occupancy)
+            found = look(planes, params)
     except KeyboardInterrupt:
         if done == 0:
             raise
@@ -133,22 +129,22 @@ _ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _block(decoder, state: _State, scene: fitting.Scene, found, key, share):
+def _block(decoder, scene: fitting.Scene, found, state, key, share):
     """Some steps at one resolution; rates fall geometrically with the ``share`` done."""
     here = fitting.Scene(scene.images, scene.camera, scene.active, scene.count, found)
-    matrices = jnp.eye(state.planes.shape[-2])[None]
+    matrices = jnp.eye(state[0].shape[-2])[None]
     gradient = jax.value_and_grad(fitting.loss, argnums=(0, 1), has_aux=True)
     fall = _FINAL**share
 
     def step(state, key):
+        planes, params, moments = state
         (_, mse), grads = gradient(
-            state.planes, state.params, here, key, decoder=decoder, options=_OPTIONS,
-            matrices=matrices,
-        )  # fmt: skip
-        changes, moments = _ADAM.update(grads, state.moments)
-        planes = state.planes - _RATE * fall * changes[0]
-        params = jax.tree.map(lambda p, c: p - _DECODER_RATE * fall * c, state.params, changes[1])
-        return _State(planes, params, moments), mse
+            planes, params, here, key, decoder=decoder, options=_OPTIONS, matrices=matrices
+        )
+        changes, moments = _ADAM.update(grads, moments)
+        planes = planes - _RATE * fall * changes[0]
+        params = jax.tree.map(lambda p, c: p - _DECODER_RATE * fall * c, params, changes[1])
+        return (planes, params, moments), mse
 
     state, errors = jax.lax.scan(step, state, jax.random.split(key, _BLOCK))
     return state, errors.mean()

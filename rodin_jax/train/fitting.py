@@ -64,16 +64,16 @@ class Scene:
       occupancy: where matter may be.
     """
 
-    images: UInt8[Array, "n s s 4"]
+    images: UInt8[Array, "*b n h w 4"]
     camera: Camera
-    active: Int[Array, "m"]
-    count: Int[Array, ""]
+    active: Int[Array, "*b m"]
+    count: Int[Array, "*b"]
     occupancy: Occupancy
 
 
 @functools.partial(jax.jit, static_argnames=("grid", "margin"))
 def prepare(
-    images: UInt8[Array, "n s s 4"], camera: Camera, *, grid: int, margin: int = 4
+    images: UInt8[Array, "n h w 4"], camera: Camera, *, grid: int, margin: int = 4
 ) -> Scene:
     """Carves the visual hull and lists the pixels within ``margin`` of the silhouettes."""
     alpha = images[..., 3].astype(jnp.float32) / 255

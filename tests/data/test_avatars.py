@@ -1,8 +1,10 @@
 """Synthetic avatars: the same seed, the same person; no holes; words that mean one thing."""
 
+import importlib
 import itertools
 import re
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def test_attributes_speak_the_vocabulary_and_all_of_it_occurs():
 
 
 def test_every_avatar_fits_the_fixed_counts_and_the_cube():
-    for i in range(200):
+    for i in range(40):
         sculpture = shape.sculpt(avatars.sample_spec(7, i))
         near = np.abs(sculpture.start) < 5
         assert np.abs(sculpture.start[near]).max() < 1.2
@@ -60,8 +62,10 @@ def test_marching_meets_the_same_silhouette_as_dense_sampling():
     points = np.asarray(
         rays.origins[0, ..., None, :] + t[:, None] * rays.directions[0, ..., None, :]
     )
-    distances = [distance.solid(sculpture, row.reshape(-1, 3).astype(np.float32)) for row in points]
-    dense = np.asarray(distances).reshape(-1, 400).min(-1) < 0
+    distances = [distance.solid(sculpture, jnp.asarray(row.reshape(-1, 3))) for row in points]
+    # Half covered means passing within half a pixel.
+    clearance = np.asarray(distances).reshape(-1, 400) - 0.5 * t / np.asarray(camera.focal)[0, 0]
+    dense = clearance.min(-1) < 0
     assert (alpha.reshape(-1) == dense).mean() >= 0.985
 
 
@@ -73,14 +77,14 @@ def test_captions_are_deterministic_and_the_first_names_every_attribute():
 
 @pytest.mark.parametrize("table", ["_GLASSES", "_HEADWEAR", "_FACIAL_HAIR", "_EXPRESSION", "_SKIN"])
 def test_no_wording_means_two_things(table):
-    from rodin_jax.data.avatars import captions as module
+    module = importlib.import_module("rodin_jax.data.avatars.captions")
 
     for one, other in itertools.combinations(getattr(module, table).values(), 2):
         assert not set(one) & set(other)
 
 
 def test_captions_mention_the_right_colour_of_hair():
-    from rodin_jax.data.avatars import captions as module
+    module = importlib.import_module("rodin_jax.data.avatars.captions")
 
     for i in range(150):
         spec = avatars.sample_spec(2, i)

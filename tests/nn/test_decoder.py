@@ -14,7 +14,7 @@ def test_fourier_features():
     expected = [0.25, -0.5]
     for octave in (1, 2):
         expected += list(np.sin(np.pi * octave * y[0])) + list(np.cos(np.pi * octave * y[0]))
-    np.testing.assert_allclose(fourier(y, 2)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(fourier(jnp.asarray(y), 2)[0], expected, atol=1e-6)
 
 
 def test_direction_reaches_the_colour_only():

@@ -4,6 +4,7 @@ Primitives belong to groups; inside a group they melt into each other, between g
 in a crease. Every avatar is padded to the same counts, so one compiled program renders them all.
 """
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -98,18 +99,18 @@ class Sculptor:
         m = _pad(self._spots, _SPOTS, ("skin", far, (0.1,) * 3, (0,) * 3))
 
         def column(rows, i):
-            return np.asarray([row[i] for row in rows], np.float32)
+            return jnp.asarray([row[i] for row in rows], jnp.float32)
 
         def one_hot(rows):
-            return np.asarray([[row[0] == name for name in names] for row in rows])
+            return jnp.asarray([[row[0] == name for name in names] for row in rows])
 
         return Sculpture(
             centre=column(e, 1), radii=column(e, 2), frame=column(e, 3),
             start=column(k, 1), end=column(k, 2), girth=column(k, 3),
-            colour=np.concatenate([column(e, 4), column(k, 4)]),
-            member=np.concatenate([one_hot(e), one_hot(k)]).astype(np.float32),
+            colour=jnp.concatenate([column(e, 4), column(k, 4)]),
+            member=jnp.concatenate([one_hot(e), one_hot(k)]).astype(jnp.float32),
             spot_centre=column(m, 1), spot_radii=column(m, 2), spot_colour=column(m, 3),
-            spot_target=one_hot(m), floor=np.float32(floor),
+            spot_target=one_hot(m), floor=jnp.float32(floor),
         )  # fmt: skip
 
 
