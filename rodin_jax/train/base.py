@@ -6,6 +6,7 @@ Symbols: x0 normalised planes ``[b, 3, h, h, c]`` at the base size, x_t noised o
 
 import logging
 import os
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     }
     model = UNet(**model_options)
     loss_fn = make_loss(
-        model,
+        model.apply,
         schedule,
         statistics,
         prediction=config.process.prediction,
@@ -99,7 +100,7 @@ def subject_latents(
 
 
 def make_loss(
-    model: UNet,
+    apply: Callable[..., Array],
     schedule: schedules.Schedule,
     statistics: PlaneStatistics,
     *,
@@ -110,8 +111,8 @@ def make_loss(
 ) -> train_state.LossFn:
     """The hybrid loss at a uniform t, the latent zeroed with probability ``latent_dropout``.
 
-    Its batch holds ``planes [b, 3, h, h, c]`` in feature units and ``z [b, v, d]``: the latents of
-    the subject and, with ``mirror``, of the mirrored subject (v = 2).
+    ``apply`` is the network's. The batch holds ``planes [b, 3, h, h, c]`` in feature units, and
+    ``z [b, v, d]``: latents of the subject and, with ``mirror``, of the mirrored subject (v = 2).
     """
 
     def loss_fn(params, batch, key):
@@ -125,7 +126,7 @@ def make_loss(
         noise = jax.random.normal(noise_key, x0.shape)
         x_t = process.q_sample(schedule, x0, t, noise)
         z = drop_latents(z, null_key, latent_dropout)
-        output = model.apply(
+        output = apply(
             {"params": params}, x_t, t, z, deterministic=False, rngs={"dropout": dropout_key}
         )
         losses = process.hybrid_loss(

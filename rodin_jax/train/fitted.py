@@ -125,7 +125,7 @@ class Decoded:
 
     def strip(
         self, planes: Float[Array, "n 3 h w c"], size: int, samples: int = 48
-    ) -> UInt8[np.ndarray, "s w 3"]:
+    ) -> UInt8[np.ndarray, "s ns 3"]:
         """Front views of n subjects side by side on white, ``[size, n size, 3]``."""
         pictures = [np.asarray(self._front(p, size, samples)) for p in planes]
         return np.concatenate(pictures, axis=1)

@@ -6,6 +6,7 @@ by the statistics of its own size; y_t noised high planes; T = 100 steps, the ne
 
 import logging
 import os
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     model_options = {**config.model.to_dict(), "out_channels": channels}
     model = Upsampler(**model_options)
     loss_fn = make_loss(
-        model,
+        model.apply,
         schedule,
         low_scale,
         high_scale,
@@ -89,7 +90,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
 
 
 def make_loss(
-    model: Upsampler,
+    apply: Callable[..., Array],
     schedule: schedules.Schedule,
     low_scale: PlaneStatistics,
     high_scale: PlaneStatistics,
@@ -106,7 +107,7 @@ def make_loss(
     Its batch holds ``planes [b, 3, H, H, c]`` in feature units.
 
     Args:
-      model: predicts ``prediction``, without a variance.
+      apply: the network's; predicts ``prediction``, without a variance.
       schedule: of the process.
       low_scale: statistics at the base size.
       high_scale: statistics at the full size.
@@ -131,7 +132,7 @@ def make_loss(
         t = jax.random.randint(t_key, y.shape[:1], 0, schedule.steps)
         noise = jax.random.normal(noise_key, y.shape)
         y_t = process.q_sample(schedule, y, t, noise)
-        output = model.apply(
+        output = apply(
             {"params": params}, y_t, low, t, deterministic=False, rngs={"dropout": dropout_key}
         )
         wanted = process.target(schedule, y, noise, t, prediction)

@@ -117,7 +117,7 @@ def test_loss_sees_each_size_in_its_own_scale(fit_run):
     low_scale, high_scale = store.statistics(8), store.statistics(16)
     options = {"prediction": "x0", "low_size": 8, "degradation": {}, "mirror": False}
     loss_fn = upsampler.make_loss(
-        Spy(),
+        Spy().apply,
         schedules.linear(10),
         low_scale,
         high_scale,
