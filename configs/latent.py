@@ -6,7 +6,7 @@ r"""Diffusion of the latent z, for avatars out of nothing.
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 10 s | it runs |
-| nano | 2 CPU cores | 4 min | see MODEL_CARD.md of the shipped bundle |
+| nano | 2 CPU cores | 4 min | not measured |
 | small | one modern GPU | half an hour | not measured |
 | paper | one modern GPU | a day | not measured |
 

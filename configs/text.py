@@ -6,7 +6,7 @@ r"""The text prior: diffusion of the latent z given a sentence.
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 20 s | it runs |
-| nano | 2 CPU cores | 8 min | see MODEL_CARD.md of the shipped bundle |
+| nano | 2 CPU cores | 8 min | not measured |
 | small | one modern GPU | an hour | not measured |
 | paper | one modern GPU | days | not measured |
 

@@ -1,4 +1,4 @@
-"""Makes the pictures that README shows:   python docs/gallery.py [--bundle DIR]
+"""Makes the pictures that README shows:   python docs/gallery.py [--bundle DIR | --data-only]
 
 ``docs/data.png``: people of the data engine, as the model learns from them.
 ``docs/gallery.png``: sentences and the avatars that the bundle makes of them, fixed seeds, none
@@ -71,10 +71,13 @@ def main():
     """Writes both pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", default=None)
-    bundle = parser.parse_args().bundle
+    parser.add_argument("--data-only", action="store_true", help="leave the model out")
+    options = parser.parse_args()
     compile_cache.enable()
     data_sheet().save(HERE / "data.png", optimize=True)
-    gallery(RodinPipeline.from_pretrained(bundle)).save(HERE / "gallery.png", optimize=True)
+    if not options.data_only:
+        pipeline = RodinPipeline.from_pretrained(options.bundle)
+        gallery(pipeline).save(HERE / "gallery.png", optimize=True)
 
 
 if __name__ == "__main__":
