@@ -71,8 +71,9 @@ def test_guidance_of_one_is_the_plain_conditional_model(pipeline):
         sampling.base_planes(diffuser, part.params, bundle.low, z, noise, scale, key)
         for scale in (1.0, 0.0, 3.0)
     ]
-    np.testing.assert_allclose(guided[0], plain(z), atol=1e-4)
-    np.testing.assert_allclose(guided[1], plain(jnp.zeros_like(z)), atol=1e-4)
+    # A noise predictor multiplies rounding by 1/SNR, so two programs agree to a little less.
+    np.testing.assert_allclose(guided[0], plain(z), atol=1e-3)
+    np.testing.assert_allclose(guided[1], plain(jnp.zeros_like(z)), atol=1e-3)
     assert float(jnp.abs(guided[2] - guided[0]).max()) > 1e-3
 
 

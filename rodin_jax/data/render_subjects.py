@@ -25,11 +25,8 @@ from rodin_jax.data import images, records
 
 _CHUNK = 8
 # Many processes with one thread each beat one process with many; accelerators cannot be shared.
-_WORKER_ENVIRONMENT = {
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "OMP_NUM_THREADS": "1",
-}
+_WORKER_ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
+_WORKER_XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,8 +177,11 @@ def _workers(count: int) -> Iterator:
     if count == 1:
         yield _here
         return
-    before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
-    os.environ.update(_WORKER_ENVIRONMENT)
+    # Workers compile as this process would, so that their pictures have the same bytes.
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {_WORKER_XLA_FLAGS}".strip()
+    environment = _WORKER_ENVIRONMENT | {"XLA_FLAGS": flags}
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
     # JAX's threads do not survive a fork, so workers start afresh.
     context = multiprocessing.get_context("spawn")
     try:
