@@ -114,18 +114,21 @@ def run(
                 batch = next(batches)
                 state, metrics = step_fn(state, batch)
                 journal.add(step, metrics, len(next(iter(batch.values()))))
-                last = step == steps or signals.received is not None
+                # Read once: a signal that comes later in this round waits for the next step,
+                # or the round would end without the save that it promises.
+                stop = signals.received
+                last = step == steps or stop is not None
                 if step % log_every == 0 or last:
                     journal.flush()
                 if step % checkpoint_every == 0 or last:
                     journal.flush()  # never save what a NaN has reached
                     checkpoints.save(state, step)
-                    if on_checkpoint is not None and signals.received is None:
+                    if on_checkpoint is not None and stop is None:
                         with journal.paused():
                             journal.pictures(on_checkpoint(state, step) or {}, step)
-                if signals.received is not None and step < steps:
+                if stop is not None and step < steps:
                     checkpoints.wait()
-                    raise Interrupted(step, signals.received)
+                    raise Interrupted(step, stop)
         return Run(state, steps, journal.seconds, journal.examples)
 
 

@@ -166,6 +166,22 @@ def test_a_signal_saves_and_stops(tmp_path, number):
     assert bits(train(tmp_path, 9).state) == bits(whole.state)
 
 
+def test_a_signal_during_logging_still_saves_what_it_says(tmp_path, monkeypatch):
+    flush, calls = loop.Journal.flush, []
+
+    def flush_and_interrupt(self):
+        flush(self)
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop.Journal, "flush", flush_and_interrupt)
+    with pytest.raises(loop.Interrupted) as stopped:
+        loop.run(STEP, fresh(), batches_from, steps=9, workdir=tmp_path, log_every=1)
+    with checkpoints.Checkpoints(tmp_path / "checkpoints") as saved:
+        assert saved.restore(fresh())[1] == stopped.value.step == 4
+
+
 def test_pictures_of_the_callback_are_saved(tmp_path):
     seen = []
 
