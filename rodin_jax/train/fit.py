@@ -79,7 +79,7 @@ def _shared_decoder(config, subjects, total, decoder, options, workdir):
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *scenes)
 
         def report(step, mse):
-            logging.info("joint %5d / %d   %.2f dB", step, config.joint.steps, metrics_db(mse))
+            logging.info("joint %5d / %d   %.2f dB", step, config.joint.steps, _decibels(mse))
 
         params, planes = fit_jointly(
             stacked, decoder, jax.random.key(config.seed), options=options, size=config.size,
@@ -163,7 +163,7 @@ def _on_white(rgba: np.ndarray) -> np.ndarray:
     return rgba[..., :3].astype(np.float32) / 255 * alpha + 1 - alpha
 
 
-def metrics_db(mse: float) -> float:
+def _decibels(mse: float) -> float:
     """Decibels of a mean squared error of colours in [0, 1]."""
     return float(-10 * np.log10(max(mse, 1e-10)))
 

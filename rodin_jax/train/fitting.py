@@ -259,8 +259,3 @@ def whole_cube(grid: int) -> Occupancy:
     """The occupancy of a scene about which nothing is known."""
     shape = cell_centres(grid).shape[:3]
     return Occupancy(jnp.ones(shape, bool), jnp.zeros(shape))
-
-
-def shrunk(planes: Float[Array, "*b 3 h w c"], size: int) -> Float[Array, "*b 3 h w c"]:
-    """Planes at resolution ``size`` and back, as the upsampler's input would show them."""
-    return triplanes.resize(triplanes.resize(planes, size), planes.shape[-2])
