@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rodin_jax import RodinPipeline, compile_cache
 from rodin_jax.cameras import orbit
 from rodin_jax.data import avatars
+from rodin_jax.data.images import over_white
 
 HERE = Path(__file__).parent
 PROMPTS = (
@@ -27,12 +28,6 @@ PROMPTS = (
     "an angry man with a moustache and a red cap",
     "a surprised lady with a bun and a yellow turtleneck",
 )
-
-
-def over_white(rgba: np.ndarray) -> np.ndarray:
-    """Straight-alpha pictures in front of white."""
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    return np.round(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
 
 
 def sheet(pictures: np.ndarray, columns: int) -> Image.Image:

@@ -8,6 +8,7 @@ plane k + 2 (indices mod 3). Texel i of n is centred at (i + 0.5) / n of the cub
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from rodin_jax.types import Planes, Points
@@ -50,6 +51,13 @@ def resize(planes: Planes, size: int) -> Float[Array, "*b 3 {size} {size} c"]:
     """Resamples to ``size`` x ``size`` texels: antialiased when shrinking, linear when growing."""
     shape = (*planes.shape[:-3], size, size, planes.shape[-1])
     return jax.image.resize(planes, shape, method="linear", antialias=True)
+
+
+def resize_matrix(size: int, to: int) -> Float[np.ndarray, "to size"]:
+    """`resize` along one axis as a matrix: it is linear and separable."""
+    with jax.ensure_compile_time_eval():  # a constant, wherever it is asked for
+        rows = jax.image.resize(jnp.eye(size), (to, size), method="linear", antialias=True)
+        return np.asarray(rows)
 
 
 def sample(planes: Float[Array, "3 h w c"], points: Points) -> Float[Array, "*n c"]:

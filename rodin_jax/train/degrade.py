@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rodin_jax.train.fitted import resize_matrix
+from rodin_jax.triplanes import resize_matrix
 
 
 def degrade(

@@ -114,7 +114,9 @@ def _fit_all(config, subjects, total, decoder, params, mean, options, writer):
 
     fit_many = spread(fit_one, (False, False, True, True, True, True))
     finished = set(writer.ids)
-    todo = [i for i in range(total) if subjects[i].id not in finished]
+    # Their names alone: decoding every view to read them would take longer than a fit.
+    names = load_subjects(config.data_dir, "train", views=False)
+    todo = [i for i in range(total) if names[i].id not in finished]
     many = jax.device_count() * config.at_once
     bar = tqdm(total=total, initial=total - len(todo), unit="subject", desc="fitting", disable=None)
     begin = time.perf_counter()

@@ -63,7 +63,7 @@ class Subjects(Sequence):
     ):
         self._store = store
         full = store.shape[1]
-        self._shrink = None if size in (None, full) else resize_matrix(full, size)
+        self._shrink = None if size in (None, full) else triplanes.resize_matrix(full, size)
         side = size or full
         count = len(store) * 3 * side * side * store.shape[3]
         self._cache = None
@@ -83,13 +83,6 @@ class Subjects(Sequence):
             return planes
         planes = np.einsum("ih,phwc->piwc", self._shrink, planes.astype(np.float32), optimize=True)
         return np.einsum("jw,piwc->pijc", self._shrink, planes, optimize=True).astype(np.float16)
-
-
-def resize_matrix(size: int, to: int) -> Float[np.ndarray, "to size"]:
-    """`triplanes.resize` along one axis as a matrix: it is linear and separable."""
-    with jax.ensure_compile_time_eval():  # a constant, wherever it is asked for
-        rows = jax.image.resize(jnp.eye(size), (to, size), method="linear", antialias=True)
-        return np.asarray(rows)
 
 
 def front_views(store: PlanesStore, *, mirrored: bool = False) -> Iterator[np.ndarray]:

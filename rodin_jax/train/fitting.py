@@ -96,12 +96,8 @@ def rescaling(size: int, lowest: int, choices: int = 4) -> Float[np.ndarray, "k 
     """
     sizes = np.unique(np.linspace(lowest, size, choices, endpoint=False).astype(int))
     eye = np.eye(size, dtype=np.float32)
-    there_and_back = []
-    # The matrices are constants, also where a caller is being traced.
-    with jax.ensure_compile_time_eval():
-        for small in sizes:
-            shrunk = jax.image.resize(eye, (int(small), size), "linear", antialias=True)
-            there_and_back.append(np.asarray(jax.image.resize(shrunk, (size, size), "linear")))
+    resize = triplanes.resize_matrix
+    there_and_back = [resize(int(small), size) @ resize(size, int(small)) for small in sizes]
     return np.stack([eye] * len(there_and_back) + there_and_back)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from rodin_jax.data import builder
-from rodin_jax.train.fitted import resize_matrix
+from rodin_jax.triplanes import resize_matrix
 
 # Pictures are kept in memory up to this; larger sets are read from disk, batch by batch.
 MEMORY_BYTES = 4 << 30

@@ -62,7 +62,7 @@ def test_noise_has_a_random_strength_per_subject():
 
 def test_resize_matrix_is_resize():
     low = random_planes(size=12)
-    m = fitted.resize_matrix(12, 5)
+    m = triplanes.resize_matrix(12, 5)
     got = np.einsum("ih,bphwc,jw->bpijc", m, low, m)
     np.testing.assert_allclose(got, resized(low, 5), atol=1e-5)
 
