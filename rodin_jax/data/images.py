@@ -23,7 +23,11 @@ class ImageError(ValueError):
 
 
 def read_image(
-    path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS, min_edge: int = 1
+    path: str | pathlib.Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    min_edge: int = 1,
+    as_stored: bool = False,
 ) -> Picture:
     """Reads a still picture of any common kind as RGBA, upright (EXIF rotation applied).
 
@@ -34,6 +38,8 @@ def read_image(
       path: a PNG, JPEG, WebP, BMP, TIFF or GIF file.
       max_pixels: the largest width x height that is decoded.
       min_edge: the smallest width and height that is accepted.
+      as_stored: for pictures whose every pixel was measured: not turned by EXIF, and refused
+        rather than converted if they have more than 8 bits a channel or inks instead of RGB.
 
     Raises:
       ImageError: missing, unreadable, truncated, animated, too large or too small.
@@ -47,7 +53,7 @@ def read_image(
         if not path.is_file():  # a pipe or a device would be read for ever
             raise ImageError(f"{path}: is not a regular file, expected a picture")
         with path.open("rb") as file:
-            return _decode(file, str(path), max_pixels, min_edge)
+            return _decode(file, str(path), max_pixels, min_edge, as_stored)
     except ImageError:
         raise
     except (OSError, ValueError) as error:  # a name too long, a null byte, no permission
@@ -75,12 +81,16 @@ def over_white(image: UInt8[np.ndarray, "*n 4"]) -> UInt8[np.ndarray, "*n 3"]:
     return ((blended + 127) // 255).astype(np.uint8)
 
 
-def _decode(file, name: str, max_pixels: int, min_edge: int) -> Picture:
+def _decode(file, name: str, max_pixels: int, min_edge: int, as_stored: bool = False) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size limit below is the one that counts
             with Image.open(file, formats=FORMATS) as image:
                 _check_header(image, name, max_pixels, min_edge)
+                if as_stored:
+                    _check_depth(image, name)
+                    image.load()
+                    return np.array(image.convert("RGBA"))
                 image.load()
                 return np.array(_to_rgba(ImageOps.exif_transpose(image), name))
     except ImageError:
@@ -106,6 +116,15 @@ def _check_header(image: Image.Image, name: str, max_pixels: int, min_edge: int)
     # A phone's MPO holds a second view behind an ordinary JPEG; the first is the picture.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise ImageError(f"{name}: has {image.n_frames} frames, expected a still picture")
+
+
+def _check_depth(image: Image.Image, name: str) -> None:
+    """Refuses what Pillow would convert with a loss; the file's own depth is in its raw mode."""
+    raw = "".join(str(tile[3]) for tile in image.tile)
+    if image.mode[0] in "IF" or ";16" in raw:
+        raise ImageError(f"{name}: 16 or more bits a channel, expected 8")
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"):
+        raise ImageError(f"{name}: {image.mode} colours, expected RGB or RGBA")
 
 
 def _to_rgba(image: Image.Image, name: str) -> Image.Image:

@@ -2,10 +2,13 @@
 
 import json
 import math
+import struct
+import zlib
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from rodin_jax.cameras import Camera, orbit
 from rodin_jax.data.capture import CaptureError, read_capture, write_capture
@@ -73,6 +76,18 @@ def test_instant_ngp_placement_maps_its_box_to_the_cube(tmp_path):
     np.testing.assert_allclose(got, eye * 0.66, atol=1e-6)
 
 
+def png(width, height, depth=8, data=b"\0"):
+    """An RGB PNG with any header."""
+
+    def chunk(kind, content):
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
 def matrix(**changes):
     pose = np.asarray(cameras(2).pose[1], np.float64)
     for place, value in changes.items():
@@ -84,9 +99,9 @@ BAD_FRAMES = {
     "parent": ({"file_path": "../secret.png"}, "file_path.*leaves the capture folder"),
     "absolute": ({"file_path": "/etc/hostname"}, "file_path.*leaves the capture folder"),
     "link": ({"file_path": "link.png"}, "file_path.*leaves the capture folder"),
-    "null": ({"file_path": "a\0b"}, "file_path.*relative path"),
+    "null": ({"file_path": "a\0b"}, "file_path.*expected the path"),
     "long": ({"file_path": "x" * 5000}, "file_path"),
-    "number": ({"file_path": 3}, "file_path: expected the path"),
+    "number": ({"file_path": 3}, "file_path: 3, expected a text"),
     "missing": ({"file_path": "gone.png"}, "file_path.*gone.png' is missing"),
     "folder": ({"file_path": "."}, "file_path.*is missing"),
     "truncated": ({"file_path": "half.png"}, "file_path.*damaged or truncated"),
@@ -98,8 +113,21 @@ BAD_FRAMES = {
     "mirrored": ({"transform_matrix": np.diag([-1.0, 1, 1, 1]).tolist()}, "rotation mirrors"),
     "projective": (matrix(_32=0.5), "transform_matrix: the last row"),
     "far": (matrix(_03=1e9), "transform_matrix: the camera is more than"),
-    "distorted": ({"k1": 0.1}, "k1: lens distortion"),
-    "fisheye": ({"camera_model": "OPENCV_FISHEYE"}, "camera_model.*expected a pinhole"),
+    "another lens": ({"camera_model": "EQUIRECTANGULAR"}, "camera_model.*expected PINHOLE"),
+    "ftheta": ({"ftheta_p0": 1}, "ftheta_p0: expected a pinhole"),
+    "text distortion": ({"k1": "much"}, "k1: 'much', expected a number"),
+    "fourth radial term": ({"k4": 0.1}, "k4: 0.1, expected camera_model FULL_OPENCV"),
+    "folded": ({"k1": -40.0}, "k1: opencv.*cannot be undone"),
+    "tangential fisheye": ({"is_fisheye": True, "p1": 0.1}, "p1: 0.1, expected 0"),
+    "fisheye flag": ({"is_fisheye": "yes"}, "is_fisheye: 'yes', expected true or false"),
+    "no mask": ({"mask_path": "masks/gone.png"}, "mask_path.*gone.png' is missing"),
+    "mask outside": ({"mask_path": "../secret.png"}, "mask_path.*leaves the capture folder"),
+    "deep colour": ({"file_path": "deep.png"}, "file_path.*16 or more bits a channel"),
+    "deep grey": ({"file_path": "grey.png"}, "file_path.*16 or more bits a channel"),
+    "inks": ({"file_path": "inks.jpg"}, "file_path.*CMYK colours, expected RGB"),
+    "bomb": ({"file_path": "bomb.png"}, "file_path.*60000 x 60000|file_path.*pixels"),
+    "not a picture": ({"file_path": "text.png"}, "file_path.*not a picture"),
+    "field of view": ({"x_fov": 190}, "x_fov: 190.0, expected degrees"),
     "zero focal": ({"fl_x": 0}, "fl_x: 0.0, expected a focal length"),
     "angle": ({"camera_angle_x": 4.0}, "camera_angle_x: 4.0, expected radians"),
     "centre": ({"cx": -9}, "cx.*expected a point in the picture"),
@@ -118,6 +146,11 @@ def test_a_bad_frame_is_named_with_its_field(tmp_path, case):
     (root / "link.png").symlink_to(tmp_path / "secret.png")
     (root / "other.png").write_bytes(picture)
     (root / "half.png").write_bytes(picture[:60])
+    (root / "deep.png").write_bytes(png(SIZE, SIZE, depth=16, data=b"\0" * (1 + 6 * SIZE) * SIZE))
+    Image.fromarray(np.zeros((SIZE, SIZE), np.uint16)).save(root / "grey.png")
+    Image.new("CMYK", (SIZE, SIZE)).save(root / "inks.jpg")
+    (root / "bomb.png").write_bytes(png(60_000, 60_000))
+    (root / "text.png").write_text("hello")
     write(root, {}, frame)
     with pytest.raises(CaptureError, match=message) as caught:
         read_capture(root)
@@ -133,7 +166,12 @@ BAD_FILES = {
     "no frames": ('{"camera_angle_x": 0.8}', "frames: expected a list"),
     "empty": ('{"frames": []}', "frames: expected a list"),
     "text frames": ('{"frames": ["a"]}', r"frames\[0\]: expected an object"),
-    "offset": ('{"offset": 3, "frames": [{}]}', "offset: expected three numbers"),
+    "offset": ('{"offset": [3], "frames": [{}]}', "offset: a list of 1, expected a list of 3"),
+    "aabb": ('{"aabb": [[0, 0, 0], [0, 0, 0]], "frames": [{}]}', "aabb: is empty"),
+    "applied": ('{"applied_transform": 3, "frames": [{}]}', "applied_transform: expected a 3 x 4"),
+    "named": ('{"test_filenames": [3], "frames": [{}]}', "test_filenames: expected a list of"),
+    "too many": (json.dumps({"frames": [{}] * 20_001}), "frames: 20001, expected at most"),
+    "not UTF-8": (b"\xff\xfe{", "cannot be read as JSON"),
     "scale": ('{"scale": -1, "frames": [{}]}', "scale: -1, expected a positive"),
     "infinite": ('{"scale": 1e999, "frames": [{}]}', "scale: inf, expected a finite"),
 }
@@ -142,7 +180,8 @@ BAD_FILES = {
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_a_bad_file_is_named(tmp_path, case):
     text, message = BAD_FILES[case]
-    (tmp_path / "transforms.json").write_text(text)
+    text = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "transforms.json").write_bytes(text)
     with pytest.raises(CaptureError, match=message) as caught:
         read_capture(tmp_path)
     assert "transforms.json" in str(caught.value)

@@ -1,0 +1,1 @@
+"""The parts of reading captures; `rodin_jax.data.capture` puts them together."""
