@@ -3,7 +3,8 @@
 import numpy as np
 
 from rodin_jax.cameras import Camera, orbit
-from rodin_jax.data.avatars.captions import captions
+from rodin_jax.data.avatars.captions import captions, visible
+from rodin_jax.data.avatars.reading import parse
 from rodin_jax.data.avatars.renderer import render_views
 from rodin_jax.data.avatars.shape import sculpt
 from rodin_jax.data.avatars.spec import AvatarSpec, attributes, sample_spec
@@ -13,10 +14,12 @@ __all__ = [
     "attributes",
     "captions",
     "front_camera",
+    "parse",
     "render",
     "sample_spec",
     "sculpt",
     "training_cameras",
+    "visible",
 ]
 
 _RADIUS, _FOV = 3.0, 40.0
