@@ -132,14 +132,25 @@ def parser() -> Parser:
     _add_media(c)
     add_out(c)
 
-    c = add("data", "Render a data set of made-up people with cameras and captions.")
-    c.add_argument("--preset", default="nano", choices=("smoke", "nano", "small", "paper"))
+    c = add("data", "Make a data set: of made-up people, or of your captures. Check a capture.")
+    c.add_argument("--preset", choices=("smoke", "nano", "small", "paper"), help="default: nano")
+    c.add_argument("--from", dest="captures", metavar="CAPTURES_DIR", help="a folder of captures")
     c.add_argument("--subjects", type=int, metavar="N", help="default: the preset's")
-    c.add_argument("--views", type=int, metavar="N", help="of each; default: the preset's")
+    c.add_argument("--views", type=int, metavar="N", help="of each; default: the preset's, or all")
     c.add_argument("--size", type=int, metavar="PX", help="of a view; default: the preset's")
     c.add_argument("--seed", type=int, default=0, metavar="N")
     c.add_argument("--processes", type=int, metavar="N", help="default: one for each core")
-    add_out(c)
+    c.add_argument("--out", metavar="DIR", help="folder to write")
+    kinds = c.add_subparsers(metavar="[check]", parser_class=Parser)
+    text = "Say what a capture holds and what is wrong with it; draw its cameras."
+    c = kinds.add_parser("check", help=text, description=text)
+    c.add_argument("capture", metavar="CAPTURE_DIR")
+    # Not given, these must not hide what came before the word "check".
+    c.add_argument("--out", metavar="FILE", default=argparse.SUPPRESS, help="a .png file to draw")
+    c.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON line"
+    )
+    c.set_defaults(run="data_check")
 
     c = commands.add_parser("bundle", help="Make or check a bundle.", description="Bundles.")
     kinds = c.add_subparsers(metavar="action", required=True, parser_class=Parser)

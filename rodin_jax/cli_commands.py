@@ -180,22 +180,61 @@ def fit(a: argparse.Namespace) -> Result:
 
 
 def data(a: argparse.Namespace) -> Result:
-    """Renders a data set; a run that was stopped goes on."""
+    """Renders a data set, and a run that was stopped goes on; or makes one of captures."""
+    if a.out is None:
+        raise UsageError("the following arguments are required: --out")
     for name in ("subjects", "views", "size", "processes"):
         number = getattr(a, name)
         if number is not None and number < 1:
             raise UsageError(f"--{name} {number}: expected 1 or more")
     if a.seed < 0:
         raise UsageError(f"--seed {a.seed}: expected 0 or more")
+    preset = a.preset or "nano"
+    if a.captures is not None:
+        return _data_of_captures(a, preset)
     _check_writable(Path(a.out))
     from rodin_jax.data.builder import generate as render_data
 
     result = render_data(
-        a.preset, a.subjects, a.out, seed=a.seed, views=a.views, size=a.size,
+        preset, a.subjects, a.out, seed=a.seed, views=a.views, size=a.size,
         processes=a.processes,
     )  # fmt: skip
     result = {name: _plain(value) for name, value in result.items()}
     return result, f"wrote {a.out} ({result['subjects']} subjects)"
+
+
+def _data_of_captures(a: argparse.Namespace, preset: str) -> Result:
+    for name, default in (("subjects", None), ("seed", 0), ("processes", None)):
+        if getattr(a, name) != default:
+            raise UsageError(f"--{name}: is for made-up people, not for --from")
+    from rodin_jax.data.captures.training_set import build
+    from rodin_jax.data.presets import PRESETS
+
+    size = PRESETS[preset].size if a.size is None else a.size
+    result = build(a.captures, a.out, size=size, views=a.views)
+    result = {name: _plain(value) for name, value in result.items()}
+    named = f"{result['captioned']} with captions of their own"
+    return result, f"wrote {a.out} ({result['subjects']} subjects, {named})"
+
+
+def data_check(a: argparse.Namespace) -> Result:
+    """Examines a capture; draws a page of its cameras and pictures."""
+    if a.out is not None and Path(a.out).suffix.lower() != ".png":
+        raise UsageError(f"--out {a.out}: expected a .png file")
+    from PIL import Image
+
+    from rodin_jax.data.capture import read_capture
+    from rodin_jax.data.captures import check, sheet
+
+    capture = read_capture(a.capture)
+    report = check.examine(capture)
+    lines = report.lines()
+    if a.out is not None:
+        page = Image.fromarray(sheet.draw(capture, report))
+        _write_whole(Path(a.out), lambda path: page.save(path, format="PNG"))
+        lines.append(f"wrote {a.out}")
+    result = {"capture": str(a.capture), **report.as_json(), "out": a.out}
+    return result, "\n".join(lines)
 
 
 def bundle_assemble(a: argparse.Namespace) -> Result:

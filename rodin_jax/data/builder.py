@@ -119,7 +119,7 @@ def load_subjects(
     Raises:
       ValueError: no data set, more than one, or no such split.
     """
-    found = _data_sets(pathlib.Path(directory))
+    found = find_data_sets(pathlib.Path(directory))
     if len(found) != 1:
         names = ", ".join(str(path) for path in found) or "none"
         raise ValueError(f"{directory}: expected one data set (features.json), found {names}")
@@ -172,10 +172,11 @@ class Subjects(Sequence):
         )
 
 
-def _data_sets(directory: pathlib.Path) -> list[pathlib.Path]:
+def find_data_sets(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The data sets in or under a folder, three levels deep; unfinished ones do not count."""
     patterns = ("features.json", "*/features.json", "*/*/features.json", "*/*/*/features.json")
     files = {file for pattern in patterns for file in directory.glob(pattern)}
-    return sorted(file.parent for file in files if ".incomplete" not in file.parent.name)
+    return sorted(file.parent for file in files if "incomplete." not in file.parent.name)
 
 
 def _tfds():

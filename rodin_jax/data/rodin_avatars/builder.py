@@ -25,11 +25,52 @@ class AvatarsConfig(tfds.core.BuilderConfig):
     size: int = 0
 
 
-class RodinAvatars(tfds.core.GeneratorBasedBuilder):
+class SubjectsBuilder(tfds.core.GeneratorBasedBuilder):
+    """What every set of subjects has in common: its features, and files of constant bytes."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def subjects_info(
+        self, description: str, views: int, size: int, metadata: dict
+    ) -> tfds.core.DatasetInfo:
+        """The description of subjects with ``views`` square pictures of ``size`` pixels each."""
+        picture = tfds.features.Image(shape=(size, size, 4), encoding_format="png")
+        features = tfds.features.FeaturesDict(
+            {
+                "id": tfds.features.Text(),
+                "captions": tfds.features.Sequence(tfds.features.Text()),
+                "attributes": tfds.features.Text(doc="a JSON object, name -> value"),
+                "front": picture,
+                "views": tfds.features.Sequence(picture, length=views),
+                "pose": tfds.features.Tensor(shape=(views, 4, 4), dtype=np.float32),
+                "focal": tfds.features.Tensor(shape=(views, 2), dtype=np.float32),
+                "centre": tfds.features.Tensor(shape=(views, 2), dtype=np.float32),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=description,
+            features=features,
+            metadata=tfds.core.MetadataDict(metadata),
+            disable_shuffling=True,  # the order of subjects is part of the data set
+        )
+
+    def _generate_examples(self, subjects, indices):
+        for index in indices:
+            fields = subjects[index]
+            attributes = json.dumps(fields.pop("attributes"), sort_keys=True)
+            yield index, {**fields, "attributes": attributes}
+
+    def download_and_prepare(self, **kwargs) -> None:
+        """As in TFDS; equal subjects give equal files."""
+        with _canonical_bytes():
+            super().download_and_prepare(**kwargs)
+
+
+class RodinAvatars(SubjectsBuilder):
     """Avatars with multi-view pictures, cameras, captions and attributes, split by subject."""
 
     name = "rodin_avatars"
-    VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = [  # noqa: RUF012 (TFDS reads a plain list)
         AvatarsConfig(name=name, description=f"{p.views} views of {p.size} px", **vars(p))
         for name, p in PRESETS.items()
@@ -74,26 +115,11 @@ class RodinAvatars(tfds.core.GeneratorBasedBuilder):
         self.rendered_dir = final.with_name(final.name + ".rendered")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        views, size = self.plan.views, self.plan.size
-        picture = tfds.features.Image(shape=(size, size, 4), encoding_format="png")
-        features = tfds.features.FeaturesDict(
-            {
-                "id": tfds.features.Text(),
-                "captions": tfds.features.Sequence(tfds.features.Text()),
-                "attributes": tfds.features.Text(doc="a JSON object, name -> value"),
-                "front": picture,
-                "views": tfds.features.Sequence(picture, length=views),
-                "pose": tfds.features.Tensor(shape=(views, 4, 4), dtype=np.float32),
-                "focal": tfds.features.Tensor(shape=(views, 2), dtype=np.float32),
-                "centre": tfds.features.Tensor(shape=(views, 2), dtype=np.float32),
-            }
-        )
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Procedural head-and-shoulders avatars from all round, with captions.",
-            features=features,
-            metadata=tfds.core.MetadataDict(dataclasses.asdict(self.plan)),
-            disable_shuffling=True,  # the order of subjects is part of the data set
+        return self.subjects_info(
+            "Procedural head-and-shoulders avatars from all round, with captions.",
+            self.plan.views,
+            self.plan.size,
+            dataclasses.asdict(self.plan),
         )
 
     def _split_generators(self, dl_manager):
@@ -104,17 +130,6 @@ class RodinAvatars(tfds.core.GeneratorBasedBuilder):
         subjects = render_subjects.rendered(self.plan, self.rendered_dir)
         splits = split_subjects(self.plan.subjects)
         return {name: self._generate_examples(subjects, part) for name, part in splits.items()}
-
-    def _generate_examples(self, subjects, indices):
-        for index in indices:
-            fields = subjects[index]
-            attributes = json.dumps(fields.pop("attributes"), sort_keys=True)
-            yield index, {**fields, "attributes": attributes}
-
-    def download_and_prepare(self, **kwargs) -> None:
-        """As in TFDS; equal subjects give equal files."""
-        with _canonical_bytes():
-            super().download_and_prepare(**kwargs)
 
     def make(self) -> None:
         """Renders and writes the data set, or finds it finished; then drops the leftovers.

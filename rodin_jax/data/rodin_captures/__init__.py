@@ -1,0 +1,1 @@
+"""The TFDS builder ``rodin_captures``; importing `builder` loads tensorflow_datasets."""
