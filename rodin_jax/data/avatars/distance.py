@@ -1,66 +1,157 @@
-"""Signed distance of a sculpture, exact near its surface, and a grid of it for marching."""
+"""Signed distance of a sculpture, exact near its surface, and a grid of it for marching.
+
+An avatar has hundreds of rods, but near any point only some dozens matter. The grid's blocks
+therefore keep a list of the rods nearest to them, and distances near the surface are measured to
+that list alone; `solid` measures to everything and is the reference.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from rodin_jax.data.avatars.sculpture import GROUPS, Sculpture
+from rodin_jax.data.avatars.sculpture import MELT, Sculpture
 from rodin_jax.types import pytree
 
-# The box that holds every avatar, and the cells of the marching grid along each axis.
-LOW, HIGH = (-0.84, -0.84, -1.0), (0.84, 0.84, 1.0)
-CELLS = (80, 80, 96)
+# The box that holds every avatar, and the corners of the marching grid along each axis.
+LOW, HIGH = (-0.92, -0.92, -1.0), (0.92, 0.92, 1.0)
+CELLS = (120, 120, 128)
 # The diagonal of a cell.
 CELL = float(np.linalg.norm((np.array(HIGH) - np.array(LOW)) / (np.array(CELLS) - 1)))
 _BLOCK = 4
-_CLIP = 80.0
+_NEAREST = 48
+_FAR = 100.0
 
 
 @pytree
 class DistanceGrid:
-    """Signed distances at the corners of a regular grid over the box LOW..HIGH."""
+    """Signed distances at the corners of a regular grid over the box LOW..HIGH.
+
+    ``nearest`` lists, for each block of 4 x 4 x 4 corners near the surface, its nearest rods.
+    """
 
     values: Float[Array, "i j k"]
+    nearest: Int[Array, "blocks {_NEAREST}"]
 
 
-def primitives(sculpture: Sculpture, points: Float[Array, "n 3"]) -> Float[Array, "n p"]:
-    """Signed distance from each point to each primitive (first-order exact for ellipsoids).
+@pytree
+class Nearby:
+    """The primitives that matter at some points, with the points' shape ``n`` in front.
 
-    Written by components: reductions over axes of length three keep compilers from fusing.
+    Attributes:
+      distance: to the ellipsoids, then to the rods at hand.
+      slope: its gradient, component by component; a unit vector only nearly.
+      part: of each primitive.
+      colour: of each, the rods' already streaked with strands.
     """
-    point = [points[:, None, i] for i in range(3)]
-    frame, radii = sculpture.frame, sculpture.radii
-    offset = [point[i] - sculpture.centre[:, i] for i in range(3)]
-    level = slope = 1e-12
-    for a in range(3):
-        scaled = sum(offset[i] * (frame[:, a, i] / radii[:, a]) for i in range(3))
-        level = level + scaled**2
-        slope = slope + (scaled / radii[:, a]) ** 2
-    level = jnp.sqrt(level)
-    ellipsoids = level * (level - 1.0) * jax.lax.rsqrt(slope)
-    axis = sculpture.end - sculpture.start
-    weight = axis / ((axis**2).sum(-1, keepdims=True) + 1e-9)
-    offset = [point[i] - sculpture.start[:, i] for i in range(3)]
-    along = jnp.clip(sum(offset[i] * weight[:, i] for i in range(3)), 0.0, 1.0)
-    away = sum((offset[i] - along * axis[:, i]) ** 2 for i in range(3))
-    girth, taper = sculpture.girth[:, 0], sculpture.girth[:, 1] - sculpture.girth[:, 0]
-    capsules = jnp.sqrt(away + 1e-12) - (girth + along * taper)
-    return jnp.concatenate([ellipsoids, capsules], axis=-1)
+
+    distance: Float[Array, "*n p"]
+    slope: tuple[Float[Array, "*n p"], Float[Array, "*n p"], Float[Array, "*n p"]]
+    part: Int[Array, "*n p"]
+    colour: Float[Array, "*n p 3"]
 
 
-def groups(sculpture: Sculpture, distances: Float[Array, "n p"]) -> Float[Array, "n g"]:
-    """Smooth union inside each group: -k log sum exp(-d / k); cut flat at the floor by `solid`."""
-    radius = jnp.array(list(GROUPS.values()))
-    scaled = jnp.clip(distances / (sculpture.member @ radius), -_CLIP, _CLIP)
-    total = jnp.exp(-scaled) @ sculpture.member
-    return -radius * jnp.log(total + 1e-34)
+def nearby(sculpture: Sculpture, points: Float[Array, "*n 3"], rods: Int[Array, "*m k"]) -> Nearby:
+    """Distances (first-order exact for ellipsoids) from points to all ellipsoids and to ``rods``.
+
+    The leading dimensions of ``rods`` broadcast with those of ``points``.
+    """
+    rows = sculpture.rod[rods]
+    ellipsoid, ellipsoid_slope = _ellipsoid_distance(sculpture.ellipsoid, points)
+    rod, rod_slope, streak = _rod_distance(rows, points)
+    first, second = ellipsoid.shape, rod.shape
+    streaked = jnp.clip(rows[..., 9:12] * (1.0 + streak)[..., None], 0.0, 1.0)
+    own = jnp.broadcast_to(sculpture.ellipsoid[:, 15:], (*first, 3))
+    member = (
+        jnp.broadcast_to(sculpture.ellipsoid_part, first),
+        jnp.broadcast_to(sculpture.rod_part[rods], second),
+    )
+    return Nearby(
+        distance=jnp.concatenate([ellipsoid, rod], -1),
+        slope=tuple(
+            jnp.concatenate(both, -1) for both in zip(ellipsoid_slope, rod_slope, strict=True)
+        ),
+        part=jnp.concatenate(member, -1),
+        colour=jnp.concatenate([own, streaked], -2),
+    )
 
 
-def solid(sculpture: Sculpture, points: Float[Array, "n 3"]) -> Float[Array, "n"]:
+def union(sculpture: Sculpture, found: Nearby, points: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
+    """Signed distance to all parts together, cut flat at the floor.
+
+    Inside a part primitives melt, ``-k log sum exp(-d / k)``. Only the two parts nearest to a
+    point are looked at; a third has no say.
+    """
+    return _union(sculpture, found, points)[0]
+
+
+def normal(sculpture: Sculpture, found: Nearby, points: Float[Array, "*n 3"]):
+    """Unit outward normals: the gradient of `union`."""
+    _, weight = _union(sculpture, found, points)
+    slope = jnp.stack([(weight * component).sum(-1) for component in found.slope], -1)
+    below = sculpture.floor - points[..., 2]
+    slope = jnp.where((below > -1e-3)[..., None], jnp.array([0.0, 0.0, -1.0]), slope)
+    return slope / (jnp.linalg.norm(slope, axis=-1, keepdims=True) + 1e-9)
+
+
+def _union(sculpture, found, points):
+    """The union, and the weights of the primitives in its gradient."""
+    distance, part = found.distance, found.part
+
+    def melted(distance):
+        least = distance.min(-1, keepdims=True)
+        its_part = jnp.where(distance == least, part, -1).max(-1, keepdims=True)
+        melt = jnp.asarray(MELT)[its_part]
+        share = jnp.where(part == its_part, jnp.exp((least - found.distance) / melt), 0.0)
+        total = share.sum(-1, keepdims=True)
+        return least - melt * jnp.log(total), share / total, its_part
+
+    first, weight, its_part = melted(distance)
+    second, other, _ = melted(jnp.where(part == its_part, _FAR, distance))
+    chosen = jnp.where(first <= second, weight, other)
+    level = jnp.minimum(first, second)[..., 0]
+    return jnp.maximum(level, sculpture.floor - points[..., 2]), chosen
+
+
+def solid(sculpture: Sculpture, points: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
     """Signed distance to the whole avatar: positive outside, in world units."""
-    nearest = groups(sculpture, primitives(sculpture, points)).min(-1)
-    return jnp.maximum(nearest, sculpture.floor - points[:, 2])
+    everything = jnp.broadcast_to(
+        jnp.arange(len(sculpture.rod)), (*points.shape[:-1], len(sculpture.rod))
+    )
+    return union(sculpture, nearby(sculpture, points, everything), points)
+
+
+def rods_near(grid: DistanceGrid, points: Float[Array, "*n 3"]) -> Int[Array, "*n k"]:
+    """The rods that matter near points of the surface."""
+    counts = np.array(CELLS) // _BLOCK
+    block = jnp.minimum((_position(points) / _BLOCK).astype(jnp.int32), counts - 1)
+    return grid.nearest[(block[..., 0] * counts[1] + block[..., 1]) * counts[2] + block[..., 2]]
+
+
+def _ellipsoid_distance(rows: Float[Array, "e 18"], points: Float[Array, "*n 3"]):
+    # Written by components: reductions over axes of length three keep compilers from fusing.
+    offset = [points[..., i, None] - rows[:, i] for i in range(3)]
+    level = slope = 1e-12
+    direction = [0.0, 0.0, 0.0]
+    for a in range(3):
+        scaled = sum(offset[i] * rows[:, 3 + 3 * a + i] for i in range(3))
+        level = level + scaled**2
+        slope = slope + (scaled / rows[:, 12 + a]) ** 2
+        direction = [direction[i] + scaled * rows[:, 3 + 3 * a + i] for i in range(3)]
+    level, inverse = jnp.sqrt(level), jax.lax.rsqrt(slope)
+    return level * (level - 1.0) * inverse, [x * inverse for x in direction]
+
+
+def _rod_distance(rows: Float[Array, "*n k 13"], points: Float[Array, "*n 3"]):
+    """Distance, its slope, and the strands: stripes along the rod that differ round its axis."""
+    offset = [points[..., i, None] - rows[..., i] for i in range(3)]
+    axis = [rows[..., 3 + i] for i in range(3)]
+    along = jnp.clip(sum(o * a for o, a in zip(offset, axis, strict=True)) * rows[..., 6], 0.0, 1.0)
+    away = [o - along * a for o, a in zip(offset, axis, strict=True)]
+    inverse = jax.lax.rsqrt(sum(x**2 for x in away) + 1e-12)
+    distance = 1.0 / inverse - (rows[..., 7] + along * rows[..., 8])
+    phase = 110.0 * away[0] + 97.0 * away[1] + 83.0 * away[2]
+    return distance, [x * inverse for x in away], rows[..., 12] * jnp.sin(phase)
 
 
 def tabulate(sculpture: Sculpture) -> DistanceGrid:
@@ -78,30 +169,40 @@ def tabulate(sculpture: Sculpture) -> DistanceGrid:
     half = float(np.linalg.norm(step) * (_BLOCK - 1) / 2)
 
     middles = first + inner.mean(0)
-    coarse = solid(sculpture, middles)
-    # One cell more than the block, because interpolation reads the neighbour's corners.
-    near = jnp.abs(coarse) < half + float(np.linalg.norm(step))
+    rods, _, _ = _rod_distance(sculpture.rod, middles)
+    ellipsoids, _ = _ellipsoid_distance(sculpture.ellipsoid, middles)
+    coarse = jnp.minimum(ellipsoids.min(-1), rods.min(-1))
+    coarse = jnp.maximum(coarse, sculpture.floor - middles[:, 2])
+    # One cell more than the block, because interpolation reads the neighbour's corners; smooth
+    # unions reach a little further than the nearest primitive.
+    near = jnp.abs(coarse) < half + float(np.linalg.norm(step)) + 0.03
     chunk = 64
     order = jnp.pad(jnp.argsort(~near), (0, -len(index) % chunk))
     chunks = (near.sum() + chunk - 1) // chunk
 
     def body(state):
-        i, values = state
+        i, values, lists = state
         some = jax.lax.dynamic_slice(order, (i * chunk,), (chunk,))
-        corners = (first[some][:, None] + inner).reshape(-1, 3)
-        return i + 1, values.at[some].set(solid(sculpture, corners).reshape(chunk, -1))
+        _, nearest = jax.lax.top_k(-rods[some], _NEAREST)
+        corners = first[some][:, None] + inner
+        found = nearby(sculpture, corners, nearest[:, None])
+        exact = union(sculpture, found, corners)
+        return i + 1, values.at[some].set(exact), lists.at[some].set(nearest)
 
     smooth = jax.image.resize(coarse.reshape(blocks), CELLS, "linear")
     shape = [n for pair in zip(blocks, [_BLOCK] * 3, strict=True) for n in pair]
     start = smooth.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(len(index), -1)
-    _, values = jax.lax.while_loop(lambda s: s[0] < chunks, body, (jnp.int32(0), start))
+    lists = jnp.zeros((len(index), _NEAREST), jnp.int32)
+    _, values, lists = jax.lax.while_loop(
+        lambda s: s[0] < chunks, body, (jnp.int32(0), start, lists)
+    )
     values = values.reshape(*blocks, _BLOCK, _BLOCK, _BLOCK).transpose(0, 3, 1, 4, 2, 5)
-    return DistanceGrid(values.reshape(CELLS))
+    return DistanceGrid(values.reshape(CELLS), lists)
 
 
 def look_up(grid: DistanceGrid, points: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
     """Trilinear interpolation of the grid; points outside the box are clamped to it."""
-    position = jnp.clip(_position(points), 0.0, jnp.array(CELLS) - 1.001)
+    position = _position(points)
     base = position.astype(jnp.int32)
     f = position - base
     ny, nz = CELLS[1], CELLS[2]
@@ -122,11 +223,12 @@ def look_up(grid: DistanceGrid, points: Float[Array, "*n 3"]) -> Float[Array, "*
 
 def look_up_nearest(grid: DistanceGrid, points: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
     """The nearest corner's value: an eighth of the work, right within `CELL` / 2."""
-    cell = jnp.clip(jnp.round(_position(points)), 0, jnp.array(CELLS) - 1).astype(jnp.int32)
+    cell = jnp.round(_position(points)).astype(jnp.int32)
     index = (cell[..., 0] * CELLS[1] + cell[..., 1]) * CELLS[2] + cell[..., 2]
     return jnp.take(grid.values.reshape(-1), index, mode="clip")
 
 
 def _position(points):
     low, high = np.array(LOW), np.array(HIGH)
-    return ((points - low) * ((np.array(CELLS) - 1) / (high - low))).astype(jnp.float32)
+    position = (points - low) * ((np.array(CELLS) - 1) / (high - low))
+    return jnp.clip(position.astype(jnp.float32), 0.0, jnp.array(CELLS) - 1.001)

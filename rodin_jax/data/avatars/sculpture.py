@@ -1,27 +1,39 @@
-"""A sculpture: ellipsoids, tapered capsules and painted spots that make up one avatar.
+"""A sculpture: ellipsoids, tapered rods, painted spots and lenses that make up one avatar.
 
-Primitives belong to groups; inside a group they melt into each other, between groups they meet
-in a crease. Every avatar is padded to the same counts, so one compiled program renders them all.
+Primitives belong to parts; inside a part they melt into each other, between parts they meet in a
+crease. Every avatar is padded to the same counts, so one compiled program renders them all.
 """
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from rodin_jax.types import pytree
 
-# Radius over which the primitives of a group melt together, in world units.
-GROUPS = {
-    "skin": 0.030,
-    "hair": 0.012,
-    "beard": 0.012,
-    "cloth": 0.020,
-    "eye": 0.005,
-    "face": 0.006,
-    "glasses": 0.005,
-    "hat": 0.010,
+# Part: radius over which its primitives melt together (world units), shininess, and how strongly
+# light wraps around it (skin and hair let light through).
+PARTS = {
+    "skin": (0.022, 0.07, 0.40),
+    "hair": (0.006, 0.12, 0.30),
+    "beard": (0.006, 0.05, 0.30),
+    "brow": (0.004, 0.00, 0.30),
+    "eye": (0.004, 0.55, 0.25),
+    "lid": (0.004, 0.05, 0.35),
+    "mouth": (0.006, 0.15, 0.30),
+    "cloth": (0.020, 0.02, 0.20),
+    "leather": (0.020, 0.45, 0.15),
+    "trim": (0.008, 0.04, 0.20),
+    "glasses": (0.004, 0.40, 0.15),
+    "hat": (0.010, 0.03, 0.20),
+    "jewel": (0.002, 0.80, 0.15),
 }
-_ELLIPSOIDS, _CAPSULES, _SPOTS = 24, 232, 24
+MELT = np.array([melt for melt, _, _ in PARTS.values()], np.float32)
+SHINE = np.array([shine for _, shine, _ in PARTS.values()], np.float32)
+WRAP = np.array([wrap for _, _, wrap in PARTS.values()], np.float32)
+PART_NAMES = tuple(PARTS)
+PATTERNS = ("plain", "striped", "dotted")
+
+_ELLIPSOIDS, _RODS, _SPOTS, _LENSES = 32, 768, 40, 2
 _FAR = 9.0
 
 
@@ -30,27 +42,29 @@ class Sculpture:
     """One avatar's solid parts, ready to be measured and shaded.
 
     Attributes:
-      centre, radii, frame: ellipsoids; rows of ``frame`` are their axes.
-      start, end, girth: capsules from start to end with radii ``girth`` there.
-      colour: of the ellipsoids, then the capsules.
-      member: one-hot group of each primitive.
-      spot_centre, spot_radii, spot_colour, spot_target: soft ellipsoids of paint for one group;
-        later spots cover earlier ones.
+      ellipsoid: rows centre 3, inverse shape 9 (rows of axis / radius), radii 3, colour 3.
+      ellipsoid_part: the part each belongs to, an index into `PART_NAMES`.
+      rod: rows start 3, axis 3 (to the end), 1 / (axis . axis), radius at the start, growth of the
+        radius towards the end, colour 3, streaks (how much its colour varies in strands).
+      rod_part: as for the ellipsoids.
+      spot: rows centre 3, radii 3, colour 3: soft ellipsoids of paint; later ones cover earlier.
+      spot_part: which parts each spot may paint.
+      pattern: one-hot over `PATTERNS`, worn by the parts cloth.
+      pattern_colour: of its stripes or dots.
+      lens: rows centre 3, half sizes 2, roundness (exponent of a superellipse), opacity: flat
+        panes facing -y.
       floor: nothing exists below this height.
     """
 
-    centre: Float[Array, "e 3"]
-    radii: Float[Array, "e 3"]
-    frame: Float[Array, "e 3 3"]
-    start: Float[Array, "k 3"]
-    end: Float[Array, "k 3"]
-    girth: Float[Array, "k 2"]
-    colour: Float[Array, "p 3"]
-    member: Float[Array, "p g"]
-    spot_centre: Float[Array, "m 3"]
-    spot_radii: Float[Array, "m 3"]
-    spot_colour: Float[Array, "m 3"]
-    spot_target: Bool[Array, "m g"]
+    ellipsoid: Float[Array, "e 18"]
+    ellipsoid_part: Int[Array, "e"]
+    rod: Float[Array, "k 13"]
+    rod_part: Int[Array, "k"]
+    spot: Float[Array, "m 9"]
+    spot_part: Bool[Array, "m g"]
+    pattern: Float[Array, "3"]
+    pattern_colour: Float[Array, "3"]
+    lens: Float[Array, "l 7"]
     floor: Float[Array, ""]
 
 
@@ -58,63 +72,86 @@ class Sculptor:
     """Collects primitives, then `finish` pads them into a `Sculpture`."""
 
     def __init__(self):
-        self._ellipsoids, self._capsules, self._spots = [], [], []
+        self._ellipsoids, self._rods, self._spots, self._lenses = [], [], [], []
+        self._pattern = ("plain", (0.0, 0.0, 0.0))
 
-    def ellipsoid(self, group, centre, radii, colour, *, pitch=0.0, roll=0.0):
-        """An ellipsoid, turned by ``pitch`` degrees about x, then ``roll`` about y."""
-        p, r = np.radians(pitch), np.radians(roll)
-        about_x = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
-        about_y = np.array([[np.cos(r), 0, -np.sin(r)], [0, 1, 0], [np.sin(r), 0, np.cos(r)]])
-        self._ellipsoids.append((group, centre, radii, about_x @ about_y, colour))
+    def ellipsoid(self, part, centre, radii, colour, *, pitch=0.0, roll=0.0, yaw=0.0):
+        """An ellipsoid, turned by degrees: ``pitch`` about x, then ``roll`` y, then ``yaw`` z."""
+        axes = _turn(0, pitch) @ _turn(1, roll) @ _turn(2, yaw)
+        radii = np.broadcast_to(np.asarray(radii, float), (3,))
+        row = [*centre, *(axes / radii[:, None]).ravel(), *radii, *np.clip(colour, 0, 1)]
+        self._ellipsoids.append((part, row))
 
-    def capsule(self, group, start, end, girth, colour):
+    def rod(self, part, start, end, girth, colour, *, streaks=0.0):
         """A rod from start to end; ``girth`` is its radius, or the radii at both ends."""
         girth = np.broadcast_to(np.asarray(girth, float), (2,))
-        self._capsules.append((group, start, end, girth, colour))
+        start = np.asarray(start, float)
+        axis = np.asarray(end, float) - start
+        shape = [1 / (axis @ axis + 1e-9), girth[0], girth[1] - girth[0]]
+        self._rods.append((part, [*start, *axis, *shape, *np.clip(colour, 0, 1), streaks]))
 
-    def sphere(self, group, centre, radius, colour):
+    def ball(self, part, centre, radius, colour):
         """A ball."""
-        self.capsule(group, centre, centre, radius, colour)
+        self.rod(part, centre, centre, radius, colour)
 
-    def polyline(self, group, points, girth, colour, *, closed=False):
-        """Rods along ``points``, tapering when ``girth`` is a pair."""
+    def line(self, part, points, girth, colour, *, closed=False, streaks=0.0):
+        """Rods along ``points``; their radius follows ``girth``: one number, or several spread
+        evenly from the first point to the last."""
         points = np.asarray(points, float)
         if closed:
             points = np.concatenate([points, points[:1]])
-        along = np.linspace(0, 1, len(points))
-        radii = np.interp(along, [0, 1], np.broadcast_to(np.asarray(girth, float), (2,)))
+        knots = np.atleast_1d(np.asarray(girth, float))
+        radii = np.interp(np.linspace(0, 1, len(points)), np.linspace(0, 1, len(knots)), knots)
         for i in range(len(points) - 1):
-            self.capsule(group, points[i], points[i + 1], radii[i : i + 2], colour)
+            self.rod(part, points[i], points[i + 1], radii[i : i + 2], colour, streaks=streaks)
 
-    def spot(self, group, centre, radii, colour):
-        """Paint on one group, where an ellipsoid covers its surface."""
-        self._spots.append((group, centre, np.broadcast_to(radii, (3,)), colour))
+    def spot(self, parts, centre, radii, colour):
+        """Paint on one part, or several, where an ellipsoid covers its surface."""
+        parts = (parts,) if isinstance(parts, str) else parts
+        row = [*centre, *np.broadcast_to(radii, (3,)), *np.clip(colour, 0, 1)]
+        self._spots.append((parts, row))
+
+    def lens(self, centre, half_width, half_height, roundness, opacity):
+        """A pane of glass that faces -y; it tints what lies behind it."""
+        self._lenses.append([*centre, half_width, half_height, roundness, opacity])
+
+    def wear(self, pattern: str, colour):
+        """The pattern of everything that is cloth."""
+        self._pattern = (pattern, colour)
 
     def finish(self, floor: float) -> Sculpture:
         """Pads to the fixed counts; raises ValueError when there are too many primitives."""
-        names = list(GROUPS)
-        far = (0.0, 0.0, _FAR)
-        e = _pad(self._ellipsoids, _ELLIPSOIDS, ("skin", far, (0.1,) * 3, np.eye(3), (0,) * 3))
-        k = _pad(self._capsules, _CAPSULES, ("skin", far, far, (0.1, 0.1), (0,) * 3))
-        m = _pad(self._spots, _SPOTS, ("skin", far, (0.1,) * 3, (0,) * 3))
-
-        def column(rows, i):
-            return jnp.asarray([row[i] for row in rows], jnp.float32)
-
-        def one_hot(rows):
-            return jnp.asarray([[row[0] == name for name in names] for row in rows])
-
+        away = [0.0, 0.0, _FAR]
+        ball = [*away, *(np.eye(3) * 10).ravel(), 0.1, 0.1, 0.1, 0.0, 0.0, 0.0]
+        rod = [*away, 0.0, 0.0, 0.0, 1e9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0]
+        ellipsoids = _pad("ellipsoids", self._ellipsoids, _ELLIPSOIDS, ("skin", ball))
+        rods = _pad("rods", self._rods, _RODS, ("skin", rod))
+        spots = _pad("spots", self._spots, _SPOTS, ((), [*away, 0.1, 0.1, 0.1, 0.0, 0.0, 0.0]))
+        lenses = _pad("lenses", self._lenses, _LENSES, [*away, 0.1, 0.1, 2.0, 0.0])
+        pattern, pattern_colour = self._pattern
         return Sculpture(
-            centre=column(e, 1), radii=column(e, 2), frame=column(e, 3),
-            start=column(k, 1), end=column(k, 2), girth=column(k, 3),
-            colour=jnp.concatenate([column(e, 4), column(k, 4)]),
-            member=jnp.concatenate([one_hot(e), one_hot(k)]).astype(jnp.float32),
-            spot_centre=column(m, 1), spot_radii=column(m, 2), spot_colour=column(m, 3),
-            spot_target=one_hot(m), floor=jnp.float32(floor),
-        )  # fmt: skip
+            ellipsoid=jnp.asarray([row for _, row in ellipsoids], jnp.float32),
+            ellipsoid_part=jnp.asarray([PART_NAMES.index(part) for part, _ in ellipsoids]),
+            rod=jnp.asarray([row for _, row in rods], jnp.float32),
+            rod_part=jnp.asarray([PART_NAMES.index(part) for part, _ in rods]),
+            spot=jnp.asarray([row for _, row in spots], jnp.float32),
+            spot_part=jnp.asarray([[name in parts for name in PART_NAMES] for parts, _ in spots]),
+            pattern=jnp.asarray([pattern == name for name in PATTERNS], jnp.float32),
+            pattern_colour=jnp.asarray(np.clip(pattern_colour, 0, 1), jnp.float32),
+            lens=jnp.asarray(lenses, jnp.float32),
+            floor=jnp.float32(floor),
+        )
 
 
-def _pad(rows, count, filler):
+def _turn(axis: int, degrees: float) -> np.ndarray:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.eye(3)
+    turn[i, i], turn[i, j], turn[j, i], turn[j, j] = c, s, -s, c
+    return turn
+
+
+def _pad(what, rows, count, filler):
     if len(rows) > count:
-        raise ValueError(f"a sculpture holds at most {count} such primitives, got {len(rows)}")
+        raise ValueError(f"a sculpture holds at most {count} {what}, got {len(rows)}")
     return rows + [filler] * (count - len(rows))

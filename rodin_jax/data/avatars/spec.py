@@ -7,60 +7,83 @@ import dataclasses
 
 import numpy as np
 
+# Colours are sRGB in [0, 1]. From the lightest to the darkest skin.
 SKIN = {
-    "pale": (0.96, 0.82, 0.74),
-    "fair": (0.93, 0.73, 0.60),
-    "tan": (0.83, 0.60, 0.43),
-    "olive": (0.72, 0.55, 0.36),
-    "brown": (0.52, 0.33, 0.21),
-    "dark": (0.31, 0.19, 0.13),
+    "porcelain": (0.98, 0.87, 0.80),
+    "pale": (0.96, 0.81, 0.72),
+    "rosy": (0.95, 0.75, 0.67),
+    "fair": (0.93, 0.74, 0.60),
+    "tan": (0.80, 0.58, 0.42),
+    "olive": (0.73, 0.56, 0.36),
+    "bronze": (0.69, 0.46, 0.30),
+    "brown": (0.47, 0.30, 0.20),
+    "dark": (0.36, 0.23, 0.16),
+    "ebony": (0.27, 0.17, 0.13),
+}
+SKIN_GROUP = {
+    "light": ("porcelain", "pale", "rosy", "fair"),
+    "medium": ("tan", "olive", "bronze"),
+    "deep": ("brown", "dark", "ebony"),
 }
 HAIR_COLOUR = {
-    "black": (0.05, 0.045, 0.05),
-    "brown": (0.27, 0.15, 0.08),
-    "blond": (0.88, 0.70, 0.34),
-    "red": (0.70, 0.19, 0.05),
-    "grey": (0.52, 0.53, 0.55),
-    "white": (0.92, 0.92, 0.90),
-    "pink": (0.93, 0.42, 0.62),
-    "blue": (0.16, 0.34, 0.78),
-    "green": (0.20, 0.58, 0.30),
+    "black": (0.075, 0.065, 0.07),
+    "brown": (0.33, 0.19, 0.10),
+    "blond": (0.92, 0.75, 0.40),
+    "red": (0.76, 0.25, 0.08),
+    "grey": (0.55, 0.56, 0.58),
+    "white": (0.94, 0.94, 0.93),
+    "pink": (0.95, 0.47, 0.67),
+    "blue": (0.18, 0.40, 0.84),
+    "green": (0.22, 0.62, 0.34),
+    "purple": (0.50, 0.25, 0.68),
 }
 HAIR_STYLE = (
-    "bald", "buzz", "short", "curly", "afro", "bob", "long", "wavy", "ponytail", "bun", "mohawk",
+    "bald", "buzz", "short", "side part", "curly", "afro", "bob", "long", "wavy", "ponytail",
+    "bun", "mohawk", "braids", "undercut",
 )  # fmt: skip
-FACIAL_HAIR = ("none", "stubble", "moustache", "goatee", "beard")
-EXPRESSION = ("neutral", "smiling", "laughing", "sad", "angry", "surprised")
-GLASSES = ("none", "round", "square", "sunglasses")
-HEADWEAR = ("none", "cap", "beanie", "headband", "hat")
+FACIAL_HAIR = ("none", "stubble", "moustache", "goatee", "beard", "long beard", "sideburns")
+BROW_SHAPE = ("straight", "arched", "bushy")
 EYE_COLOUR = {
-    "brown": (0.26, 0.14, 0.07),
-    "blue": (0.20, 0.44, 0.75),
-    "green": (0.25, 0.50, 0.26),
-    "grey": (0.42, 0.47, 0.52),
+    "brown": (0.32, 0.18, 0.09),
+    "blue": (0.22, 0.48, 0.80),
+    "green": (0.28, 0.56, 0.28),
+    "grey": (0.45, 0.50, 0.55),
 }
-CLOTHING = ("t-shirt", "hoodie", "shirt", "turtleneck", "jacket", "suit")
+EYE_SHAPE = ("round", "almond", "narrow")
+NOSE = ("button", "straight", "wide", "long")
+EXPRESSION = (
+    "neutral", "smiling", "laughing", "sad", "angry", "surprised", "winking", "sleepy",
+)  # fmt: skip
+GLASSES = ("none", "round", "square", "cat-eye", "sunglasses")
+HEADWEAR = ("none", "cap", "beanie", "headband", "hat", "headphones")
+EARRINGS = ("none", "studs", "hoops")
+CLOTHING = ("t-shirt", "hoodie", "shirt", "turtleneck", "leather jacket", "suit", "dress")
+PATTERN = ("plain", "striped", "dotted")
 CLOTHING_COLOUR = {
-    "red": (0.74, 0.12, 0.12),
-    "blue": (0.13, 0.27, 0.66),
-    "green": (0.12, 0.45, 0.24),
-    "yellow": (0.94, 0.77, 0.18),
-    "orange": (0.93, 0.46, 0.11),
-    "purple": (0.42, 0.20, 0.58),
-    "pink": (0.93, 0.55, 0.68),
-    "black": (0.07, 0.07, 0.08),
-    "white": (0.92, 0.92, 0.91),
-    "grey": (0.47, 0.48, 0.50),
+    "red": (0.80, 0.16, 0.16),
+    "blue": (0.16, 0.34, 0.74),
+    "green": (0.16, 0.53, 0.30),
+    "yellow": (0.97, 0.80, 0.24),
+    "orange": (0.96, 0.51, 0.15),
+    "purple": (0.47, 0.24, 0.66),
+    "pink": (0.96, 0.60, 0.73),
+    "black": (0.09, 0.09, 0.10),
+    "white": (0.95, 0.95, 0.94),
+    "grey": (0.50, 0.52, 0.55),
 }
 AGE = ("child", "adult", "old")
 PRESENTATION = ("man", "woman")
+# What stands under these is hidden from the brow line up.
+COVERING_HEADWEAR = ("cap", "beanie", "hat")
 
 
 @dataclasses.dataclass(frozen=True)
 class AvatarSpec:
     """One avatar. Words come from this module's tables; proportions are factors around 1.
 
-    ``detail`` seeds the small random relief (curls, tufts) that no attribute names.
+    ``accent`` colours ties, hats and what is worn under a jacket; ``parting`` says where the hair
+    is parted (-1 the subject's right, 1 the left); ``detail`` seeds the small random relief (curls,
+    locks) that no attribute names.
     """
 
     age: str
@@ -69,24 +92,33 @@ class AvatarSpec:
     hair_style: str
     hair_colour: str
     facial_hair: str
+    brow_shape: str
+    eye_colour: str
+    eye_shape: str
+    nose: str
+    expression: str
     glasses: str
     headwear: str
-    expression: str
-    eye_colour: str
+    earrings: str
     clothing: str
+    pattern: str
     clothing_colour: str
+    accent: str
     head_width: float
     head_height: float
     jaw: float
+    cheeks: float
+    chin: float
     ears: float
-    nose: float
+    nose_size: float
     eyes: float
     eye_spacing: float
+    lids: float
     brows: float
     mouth: float
     shoulders: float
     shade: float
-    accent: str
+    parting: float
     detail: int
 
 
@@ -98,63 +130,92 @@ def sample_spec(seed: int, index: int) -> AvatarSpec:
         weights = np.ones(len(options)) if weights is None else np.asarray(weights, float)
         return str(rng.choice(list(options), p=weights / weights.sum()))
 
+    def pick_of(weights):
+        return pick(weights, list(weights.values()))
+
     def around_one(spread):
         return float(np.clip(1 + spread * rng.standard_normal(), 1 - 2 * spread, 1 + 2 * spread))
 
     age = pick(AGE, (0.15, 0.6, 0.25))
     presentation = pick(PRESENTATION)
-    man = presentation == "man"
-    adult_man = man and age != "child"
-    styles = {
-        "bald": 0.9 if adult_man else 0.0,
-        "buzz": 1.0 if man else 0.25,
-        "short": 1.8 if man else 0.8,
-        "curly": 1.3,
-        "afro": 0.9,
-        "bob": 0.2 if man else 1.3,
-        "long": 0.5 if man else 1.4,
-        "wavy": 0.3 if man else 1.2,
-        "ponytail": 0.3 if man else 1.0,
-        "bun": 0.3 if man else 1.0,
-        "mohawk": 0.7,
-    }
-    hair_style = pick(styles, list(styles.values()))
-    colours = {"black": 1.3, "brown": 1.3, "blond": 1.2, "red": 1.2, "grey": 0.25, "white": 0.15,
-               "pink": 0.4, "blue": 0.4, "green": 0.4}  # fmt: skip
-    if age == "old":
-        colours |= {"grey": 3.0, "white": 3.0}
-    elif age == "child":
-        colours |= {"grey": 0.0, "white": 0.0}
+    man, child = presentation == "man", age == "child"
+    grown_man = man and not child
+    skin = pick(SKIN)
+    hair_style = pick_of(_styles(man, child))
+    hair_colour = pick_of(_colours(age))
+    clothing = pick_of(_clothing(man))
+    plain = 8.0 if clothing in ("suit", "turtleneck", "hoodie") else 3.0
+    jacket = clothing == "leather jacket"
+    clothing_colour = pick(
+        CLOTHING_COLOUR, [6.0 if jacket and c == "black" else 1.0 for c in CLOTHING_COLOUR]
+    )
+    accent = pick([c for c in CLOTHING_COLOUR if c != clothing_colour])
+    headwear = pick(HEADWEAR, (6, 1, 1, 1, 1, 1))
     return AvatarSpec(
         age=age,
         presentation=presentation,
-        skin=pick(SKIN),
+        skin=skin,
         hair_style=hair_style,
-        hair_colour=pick(colours, list(colours.values())),
-        facial_hair=pick(FACIAL_HAIR, (4, 1, 1.3, 1.2, 2)) if adult_man else "none",
-        glasses=pick(GLASSES, (5, 2, 2, 1.5)),
-        headwear=pick(HEADWEAR, (7, 1, 1, 1, 1)),
-        expression=pick(EXPRESSION, (1.2, 1.5, 1.2, 0.9, 0.9, 0.9)),
+        hair_colour=hair_colour,
+        facial_hair=pick(FACIAL_HAIR, (5, 1, 1.4, 1.2, 1.8, 1.2, 1)) if grown_man else "none",
+        brow_shape=pick(BROW_SHAPE, (2, 1, 2) if man else (1, 2, 0.5)),
         eye_colour=pick(EYE_COLOUR),
-        clothing=pick(CLOTHING),
-        clothing_colour=pick(CLOTHING_COLOUR),
+        eye_shape=pick(EYE_SHAPE),
+        nose=pick(NOSE, (3, 1, 1, 0.2) if child else (1, 1, 1, 1)),
+        expression=pick(EXPRESSION, (1.1, 1.5, 1.2, 0.9, 0.9, 0.9, 0.8, 0.8)),
+        glasses=pick(GLASSES, (5, 1.5, 1.5, 0.5 if man else 1.5, 1.3)),
+        headwear=headwear,
+        earrings=pick(EARRINGS, (12, 1, 1) if man else (4, 2, 2)),
+        clothing=clothing,
+        pattern="plain" if jacket else pick(PATTERN, (plain, 2, 2)),
+        clothing_colour=clothing_colour,
+        accent=accent,
         head_width=around_one(0.04),
-        head_height=around_one(0.04),
-        jaw=around_one(0.08) * (1.04 if man else 0.95),
-        ears=around_one(0.12),
-        nose=around_one(0.14),
-        eyes=around_one(0.08) * {"child": 1.16, "adult": 1.0, "old": 0.93}[age],
-        eye_spacing=around_one(0.05),
-        brows=around_one(0.2) * (1.15 if man else 0.85),
-        mouth=around_one(0.1),
-        shoulders=around_one(0.05) * {"child": 0.84, "adult": 1.0, "old": 0.97}[age],
-        shade=around_one(0.04),
-        accent=pick(CLOTHING_COLOUR),
+        head_height=around_one(0.04) * (0.96 if child else 1.0),
+        jaw=around_one(0.08) * (1.05 if man else 0.94) * (0.94 if child else 1.0),
+        cheeks=around_one(0.12) * (1.12 if child else 1.0),
+        chin=around_one(0.12) * (1.06 if grown_man else 0.94),
+        ears=around_one(0.12) * (1.1 if age == "old" else 1.0),
+        nose_size=around_one(0.10) * {"child": 0.86, "adult": 1.0, "old": 1.1}[age],
+        eyes=around_one(0.06) * {"child": 1.14, "adult": 1.0, "old": 0.94}[age],
+        eye_spacing=around_one(0.04),
+        lids=around_one(0.10) * (1.15 if age == "old" else 1.0),
+        brows=around_one(0.15) * (1.1 if man else 0.85),
+        mouth=around_one(0.08),
+        shoulders=around_one(0.05) * {"child": 0.84, "adult": 1.0, "old": 0.97}[age]
+        * (1.03 if man else 0.96),
+        shade=around_one(0.03),
+        parting=float(rng.uniform(-1, 1)),
         detail=int(rng.integers(2**31)),
-    )
+    )  # fmt: skip
+
+
+def _styles(man: bool, child: bool) -> dict[str, float]:
+    """How often each style is worn."""
+    if man:
+        often = (1.0, 1.0, 1.6, 1.4, 1.4, 1.0, 0.3, 0.6, 0.4, 0.4, 0.4, 0.8, 0.5, 1.2)
+    else:
+        often = (0.15, 0.3, 0.7, 0.6, 1.3, 1.0, 1.4, 1.4, 1.3, 1.2, 1.2, 0.5, 1.2, 0.6)
+    weights = dict(zip(HAIR_STYLE, often, strict=True))
+    return weights | {"bald": 0.0} if child else weights
+
+
+def _colours(age: str) -> dict[str, float]:
+    """How often each hair colour occurs: the old are grey."""
+    often = (1.3, 1.3, 1.3, 1.2, 0.3, 0.2, 0.45, 0.45, 0.45, 0.45)
+    weights = dict(zip(HAIR_COLOUR, often, strict=True))
+    if age == "old":
+        return weights | {"grey": 3.5, "white": 3.5}
+    return weights | {"grey": 0.0, "white": 0.0} if age == "child" else weights
+
+
+def _clothing(man: bool) -> dict[str, float]:
+    """How often each garment is worn."""
+    often = (1.2, 1.1, 1.1, 1.0, 1.1, 1.1, 0.0 if man else 2.0)
+    return dict(zip(CLOTHING, often, strict=True))
 
 
 def attributes(spec: AvatarSpec) -> dict[str, str]:
-    """The words of a spec: attribute name to value."""
+    """The words of a spec: attribute name to value, in the order of its fields."""
     return {k: v for k, v in dataclasses.asdict(spec).items()
             if isinstance(v, str) and k != "accent"}  # fmt: skip
