@@ -46,21 +46,21 @@ def describe(
 
 def visible(known: Mapping[str, str]) -> dict[str, str]:
     """Those of ``attributes(spec)`` that a front view shows, absences ("none") among them."""
-    hat, sunglasses = known["headwear"] in COVERING_HEADWEAR, known["glasses"] == "sunglasses"
-    flat = hat and known["hair_style"] in _FLAT_UNDER_HATS
+    style, headwear = known["hair_style"], known["headwear"]
+    sunglasses = known["glasses"] == "sunglasses"
+    flat = headwear in COVERING_HEADWEAR and style in _FLAT_UNDER_HATS
     # The hair of the bald has the colour of their beards, if any.
     beard = known["facial_hair"] not in ("none", "stubble")
-    covered_ears = known["hair_style"] in _OVER_EARS or (
-        known["headwear"] == "headphones" and known["earrings"] != "hoops"
-    )
     hidden = {
         "hair_style": flat,
-        "hair_colour": (flat or known["hair_style"] == "bald") and not beard,
-        "brow_shape": known["headwear"] in ("cap", "beanie"),  # a brim is above them
+        "hair_colour": (flat or style == "bald") and not beard,
+        "brow_shape": headwear in ("cap", "beanie"),  # a brim is above them
         "eye_colour": sunglasses,
         "eye_shape": sunglasses,
         "expression": sunglasses and known["expression"] in ("winking", "sleepy"),
-        "earrings": covered_ears,
+        # Hoops hang out below the shells of headphones.
+        "earrings": style in _OVER_EARS
+        or (headwear == "headphones" and known.get("earrings") != "hoops"),
         # All of them are plain.
         "pattern": known["clothing"] == "leather jacket",
     }
