@@ -22,7 +22,6 @@ import tempfile
 import time
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -151,19 +150,22 @@ def _subject(folder: pathlib.Path, views: int, size: int) -> dict[str, Any]:
     count, height, width, _ = capture.images.shape
     corner, edge = square(capture.cameras, width, height)
     rows = np.linspace(0, count - 1, views).round().astype(int)
-    cameras = jax.tree.map(lambda x: np.asarray(x, np.float64)[rows], capture.cameras)
+    pose, focal, centre = (
+        np.asarray(x, np.float64)
+        for x in (capture.cameras.pose, capture.cameras.focal, capture.cameras.centre)
+    )
     factor = (size / edge[rows])[:, None]
     portrait = _portrait(folder, size)
     if portrait is None:
-        nearest = int(np.argmax(_faces(np.asarray(capture.cameras.pose))))
+        nearest = int(np.argmax(_faces(pose)))
         portrait = _cut(capture.images[nearest], corner[nearest], edge[nearest], size)
     return {
         "views": [
             images.encode_png(_cut(capture.images[i], corner[i], edge[i], size)) for i in rows
         ],
-        "pose": cameras.pose.astype(np.float32),
-        "focal": (cameras.focal * factor).astype(np.float32),
-        "centre": ((cameras.centre - corner[rows]) * factor).astype(np.float32),
+        "pose": pose[rows].astype(np.float32),
+        "focal": (focal[rows] * factor).astype(np.float32),
+        "centre": ((centre[rows] - corner[rows]) * factor).astype(np.float32),
         "front": images.encode_png(portrait),
     }
 
