@@ -1,6 +1,7 @@
 """Makes the pictures that README shows:   python docs/gallery.py [--bundle DIR | --data-only]
 
-``docs/data.png``: people of the data engine, as the model learns from them.
+``docs/avatars.png``: people of the data engine, as a model learns from them.
+``docs/one_avatar_360.png``: one of them from all round, with normals, depth and parts.
 ``docs/gallery.png``: sentences and the avatars that the bundle makes of them, fixed seeds, none
 picked by hand.
 """
@@ -36,13 +37,30 @@ def sheet(pictures: np.ndarray, columns: int) -> Image.Image:
     return Image.fromarray(np.concatenate(rows))
 
 
-def data_sheet(columns: int = 12, rows: int = 5, size: int = 128) -> Image.Image:
+def people(columns: int = 12, rows: int = 8, size: int = 128) -> Image.Image:
     """The first people of seed 0, each from a slightly different side."""
     pictures = []
     for index in range(columns * rows):
         camera = orbit(np.array([25.0 * (index % 3 - 1)]), np.array([8.0]), size, fov=36.0)
         pictures.append(over_white(avatars.render(avatars.sample_spec(0, index), camera, size)[0]))
     return sheet(np.stack(pictures), columns)
+
+
+def all_round(seed: int = 0, index: int = 16, size: int = 192) -> Image.Image:
+    """One person from eight sides, and what the renderer knows of the first four: colour,
+    normals, depth and parts."""
+    camera = orbit(np.arange(8) * 45.0, np.full(8, 8.0), size, fov=36.0)
+    layers = avatars.render_layers(avatars.sample_spec(seed, index), camera, size)
+    views = np.stack([over_white(view) for view in np.asarray(layers.rgba)])
+    seen = np.asarray(layers.parts)[..., None] >= 0
+    normals = np.where(seen, 127.5 * (1 + np.asarray(layers.normals)), 255)
+    near, far = np.quantile(np.asarray(layers.depth)[seen[..., 0]], (0, 1))
+    depth = np.clip(230 * (far - np.asarray(layers.depth)) / (far - near), 0, 230)[..., None]
+    depth = np.where(seen, np.repeat(depth, 3, -1), 255)
+    colours = np.random.default_rng(3).integers(60, 240, (len(avatars.PART_NAMES), 3))
+    parts = np.where(seen, colours[np.asarray(layers.parts)], 255)
+    rows = [views[:4], views[4:], normals[:4], depth[:4], parts[:4]]
+    return sheet(np.concatenate(rows).astype(np.uint8), 4)
 
 
 def gallery(pipeline: RodinPipeline, columns: int = 4, size: int = 224) -> Image.Image:
@@ -63,13 +81,14 @@ def gallery(pipeline: RodinPipeline, columns: int = 4, size: int = 224) -> Image
 
 
 def main():
-    """Writes both pictures."""
+    """Writes the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", default=None)
     parser.add_argument("--data-only", action="store_true", help="leave the model out")
     options = parser.parse_args()
     compile_cache.enable()
-    data_sheet().save(HERE / "data.png", optimize=True)
+    people().save(HERE / "avatars.png", optimize=True)
+    all_round().save(HERE / "one_avatar_360.png", optimize=True)
     if not options.data_only:
         pipeline = RodinPipeline.from_pretrained(options.bundle)
         gallery(pipeline).save(HERE / "gallery.png", optimize=True)

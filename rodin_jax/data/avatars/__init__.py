@@ -1,23 +1,33 @@
 """Avatars made from nothing: attributes, shapes, pictures and sentences."""
 
+from collections.abc import Callable
+
+import jax
 import numpy as np
+from jaxtyping import Array, Float
 
 from rodin_jax.cameras import Camera, orbit
+from rodin_jax.data.avatars import distance, renderer
 from rodin_jax.data.avatars.captions import captions, visible
 from rodin_jax.data.avatars.reading import parse
-from rodin_jax.data.avatars.renderer import render_views
+from rodin_jax.data.avatars.renderer import Layers
+from rodin_jax.data.avatars.sculpture import PART_NAMES
 from rodin_jax.data.avatars.shape import sculpt
 from rodin_jax.data.avatars.spec import AvatarSpec, attributes, sample_spec
 
 __all__ = [
+    "PART_NAMES",
     "AvatarSpec",
+    "Layers",
     "attributes",
     "captions",
     "front_camera",
     "parse",
     "render",
+    "render_layers",
     "sample_spec",
     "sculpt",
+    "signed_distance",
     "training_cameras",
     "visible",
 ]
@@ -27,7 +37,24 @@ _RADIUS, _FOV = 3.0, 40.0
 
 def render(spec: AvatarSpec, camera: Camera, size: int) -> np.ndarray:
     """RGBA pictures ``[n, size, size, 4]`` uint8 of ``spec`` from n cameras."""
-    return np.asarray(render_views(sculpt(spec), camera, size))
+    return np.asarray(render_layers(spec, camera, size).rgba)
+
+
+def render_layers(spec: AvatarSpec, camera: Camera, size: int) -> Layers:
+    """Pictures, depth, normals and part labels of ``spec`` from n cameras."""
+    return renderer.render_layers(sculpt(spec), camera, size)
+
+
+def signed_distance(spec: AvatarSpec) -> Callable[[Float[Array, "n 3"]], Float[Array, "n"]]:
+    """The distance to the surface of ``spec``, positive outside, as a function of world points.
+
+    Exact near the surface up to the blending of its parts: the truth for checks of geometry.
+    """
+    sculpture = sculpt(spec)
+    return lambda points: _solid(sculpture, points)
+
+
+_solid = jax.jit(distance.solid)
 
 
 def front_camera(size: int) -> Camera:

@@ -94,8 +94,9 @@ def _suit(s: Sculptor, w: float, colour, accent):
 def _summer_dress(s: Sculptor, w: float, colour, accent):
     s.ellipsoid("cloth", (0, 0.05, -1.02), (0.52 * w, 0.335, 0.36), colour)
     for side in (-1, 1):
-        strap = [(side * 0.21, -0.26, -0.76), (side * 0.215, -0.20, -0.62), (side * 0.22, -0.08, -0.47),
-                 (side * 0.22, 0.06, -0.425), (side * 0.22, 0.20, -0.49), (side * 0.21, 0.33, -0.72)]  # fmt: skip
+        path = ((0.21, -0.26, -0.76), (0.215, -0.20, -0.62), (0.22, -0.08, -0.47),
+                (0.22, 0.06, -0.425), (0.22, 0.20, -0.49), (0.21, 0.33, -0.72))  # fmt: skip
+        strap = [(side * x, y, z) for x, y, z in path]
         s.line("trim", strap, 0.027, colour * 0.85)
 
 

@@ -31,7 +31,7 @@ class DistanceGrid:
     """
 
     values: Float[Array, "i j k"]
-    nearest: Int[Array, "blocks {_NEAREST}"]
+    nearest: Int[Array, "blocks near"]
 
 
 @pytree
@@ -99,10 +99,13 @@ def _union(sculpture, found, points):
     distance, part = found.distance, found.part
 
     def melted(distance):
-        least = distance.min(-1, keepdims=True)
-        its_part = jnp.where(distance == least, part, -1).max(-1, keepdims=True)
+        nearest = distance.argmin(-1, keepdims=True)
+        least = jnp.take_along_axis(distance, nearest, -1)
+        its_part = jnp.take_along_axis(part, nearest, -1)
         melt = jnp.asarray(MELT)[its_part]
-        share = jnp.where(part == its_part, jnp.exp((least - found.distance) / melt), 0.0)
+        # Bounded, because an overflow that is thrown away still makes the gradient NaN.
+        near = jnp.exp(jnp.minimum((least - found.distance) / melt, 0.0))
+        share = jnp.where(part == its_part, near, 0.0)
         total = share.sum(-1, keepdims=True)
         return least - melt * jnp.log(total), share / total, its_part
 
@@ -142,7 +145,7 @@ def _ellipsoid_distance(rows: Float[Array, "e 18"], points: Float[Array, "*n 3"]
     return level * (level - 1.0) * inverse, [x * inverse for x in direction]
 
 
-def _rod_distance(rows: Float[Array, "*n k 13"], points: Float[Array, "*n 3"]):
+def _rod_distance(rows: Float[Array, "*m k 13"], points: Float[Array, "*n 3"]):
     """Distance, its slope, and the strands: stripes along the rod that differ round its axis."""
     offset = [points[..., i, None] - rows[..., i] for i in range(3)]
     axis = [rows[..., 3 + i] for i in range(3)]

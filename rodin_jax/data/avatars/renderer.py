@@ -53,17 +53,10 @@ class Layers:
       parts: index into `sculpture.PART_NAMES`; -1 where nothing is.
     """
 
-    rgba: UInt8[Array, "n s s 4"]
-    depth: Float[Array, "n s s"]
-    normals: Float[Array, "n s s 3"]
-    parts: Int[Array, "n s s"]
-
-
-def render_views(
-    sculpture: Sculpture, camera: Camera, size: int
-) -> UInt8[Array, "n {size} {size} 4"]:
-    """Pictures (straight-alpha sRGB RGBA) of one sculpture from n cameras of ``size`` pixels."""
-    return render_layers(sculpture, camera, size).rgba
+    rgba: UInt8[Array, "*n s s 4"]
+    depth: Float[Array, "*n s s"]
+    normals: Float[Array, "*n s s 3"]
+    parts: Int[Array, "*n s s"]
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -191,6 +184,9 @@ def _sample(sculpture: Sculpture, grid: DistanceGrid, rays: Rays, start, width):
     colour, part = paint.colours(sculpture, points, normals, found)
     rgb = _light(grid, rays, points, normals, colour, part)
     rgb = paint.through_lenses(sculpture, rays, t, rgb)
+    # What is left of the way to the surface, along the ray.
+    slant = jnp.maximum(-(normals * rays.directions).sum(-1), 0.3)
+    t = t + union(sculpture, found, points) / slant
     there = alpha[:, None] > 0
     return jnp.concatenate(
         [
