@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
+from PIL import Image
 
 from rodin_jax import sampling
 from rodin_jax.avatar import Avatar, Recipe
 from rodin_jax.bundle import Bundle, Part, load_bundle
-from rodin_jax.data.images import read_image
+from rodin_jax.data.images import from_pixels, read_image
 from rodin_jax.nn import clip as towers
 
 NEUTRAL = "a portrait of a person"
@@ -60,7 +61,7 @@ class RodinPipeline:
     def generate(
         self,
         prompt: str | None = None,
-        image: str | os.PathLike | UInt8[np.ndarray, "h w c"] | None = None,
+        image: str | os.PathLike | Image.Image | np.ndarray | None = None,
         seed: int = 0,
         num: int = 1,
         steps: int | None = None,
@@ -72,7 +73,8 @@ class RodinPipeline:
 
         Args:
           prompt: a sentence; words the model has never read are warned of.
-          image: a portrait, as a file or as RGB or RGBA pixels; not together with a prompt.
+          image: a portrait, as a file, a Pillow image or ``uint8`` RGB or RGBA pixels; not
+            together with a prompt.
           seed: avatar i uses ``seed + i``; the same seed gives the same avatar.
           num: how many.
           steps: sampling steps of the base model; the bundle's default otherwise.
@@ -252,8 +254,8 @@ class RodinPipeline:
         """The latent of a portrait."""
         if isinstance(image, str | os.PathLike):
             image = read_image(os.fspath(image), min_edge=SMALLEST_IMAGE)
-        if min(image.shape[:2]) < SMALLEST_IMAGE:
-            raise RequestError(f"the image must have edges of {SMALLEST_IMAGE} pixels or more")
+        else:
+            image = from_pixels(image, min_edge=SMALLEST_IMAGE)
         part = self.bundle.parts["clip"]
         embedding = towers.encode_images(part.module, part.params, image[None])
         return sampling.tame(

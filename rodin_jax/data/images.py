@@ -67,6 +67,24 @@ def decode_image(
     return _decode(io.BytesIO(data), name, max_pixels, min_edge)
 
 
+def from_pixels(image: Image.Image | np.ndarray, *, min_edge: int = 1) -> Picture:
+    """A picture in memory as RGBA: Pillow's, or ``uint8 [h, w]``, ``[h, w, 3]``, ``[h, w, 4]``.
+
+    Raises:
+      ImageError: of another shape or type, too large or too small.
+    """
+    if isinstance(image, Image.Image):
+        _check_header(image, "image", MAX_PIXELS, min_edge)
+        return np.array(_to_rgba(image, "image"))
+    image = np.asarray(image)
+    grey = image.ndim == 2
+    if image.dtype != np.uint8 or not (grey or (image.ndim == 3 and image.shape[2] in (3, 4))):
+        raise ImageError(
+            f"image: {image.dtype} {list(image.shape)}, expected uint8 pixels [h, w, 3] or 4"
+        )
+    return from_pixels(Image.fromarray(np.ascontiguousarray(image)), min_edge=min_edge)
+
+
 def encode_png(image: UInt8[np.ndarray, "h w c"]) -> bytes:
     """PNG bytes of an RGB or RGBA picture; equal pictures give equal bytes."""
     buffer = io.BytesIO()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rodin_jax.data import images
 from rodin_jax.data.images import ImageError, decode_image, encode_png, over_white, read_image
 
 RNG = np.random.default_rng(0)
@@ -113,3 +114,18 @@ def test_a_phone_picture_with_a_second_view_gives_the_first(tmp_path):
     path = tmp_path / "a.jpg"
     first.save(path, "MPO", save_all=True, append_images=[second])
     assert (read_image(path) >= 250).all()
+
+
+def test_pictures_in_memory_are_read_like_files():
+    rng = np.random.default_rng(5)
+    rgba = rng.integers(0, 256, (9, 7, 4), np.uint8)
+    np.testing.assert_array_equal(images.from_pixels(rgba), rgba)
+    np.testing.assert_array_equal(images.from_pixels(Image.fromarray(rgba)), rgba)
+    opaque = images.from_pixels(rgba[..., :3])
+    np.testing.assert_array_equal(opaque[..., :3], rgba[..., :3])
+    assert (opaque[..., 3] == 255).all()
+    grey = images.from_pixels(rgba[..., 0])
+    np.testing.assert_array_equal(grey[..., 1], rgba[..., 0])
+    for wrong in (rgba.astype(np.float32), rgba[..., :2], rgba[None]):
+        with pytest.raises(images.ImageError, match="expected uint8 pixels"):
+            images.from_pixels(wrong)
