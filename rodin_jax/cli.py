@@ -139,6 +139,7 @@ def parser() -> Parser:
     c.add_argument("--views", type=int, metavar="N", help="of each; default: the preset's, or all")
     c.add_argument("--size", type=int, metavar="PX", help="of a view; default: the preset's")
     c.add_argument("--seed", type=int, default=0, metavar="N")
+    c.add_argument("--source", choices=("jax", "blender"), default="jax", help="what draws people")
     c.add_argument("--processes", type=int, metavar="N", help="default: one for each core")
     c.add_argument("--out", metavar="DIR", help="folder to write")
     kinds = c.add_subparsers(metavar="[check]", parser_class=Parser)

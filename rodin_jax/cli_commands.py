@@ -197,14 +197,16 @@ def data(a: argparse.Namespace) -> Result:
 
     result = render_data(
         preset, a.subjects, a.out, seed=a.seed, views=a.views, size=a.size,
-        processes=a.processes,
+        processes=a.processes, source=a.source,
     )  # fmt: skip
     result = {name: _plain(value) for name, value in result.items()}
     return result, f"wrote {a.out} ({result['subjects']} subjects)"
 
 
 def _data_of_captures(a: argparse.Namespace, preset: str) -> Result:
-    for name, default in (("subjects", None), ("seed", 0), ("processes", None)):
+    for name, default in (
+        ("subjects", None), ("seed", 0), ("processes", None), ("source", "jax"),
+    ):  # fmt: skip
         if getattr(a, name) != default:
             raise UsageError(f"--{name}: is for made-up people, not for --from")
     from rodin_jax.data.captures.training_set import build

@@ -160,5 +160,7 @@ def test_slow_imports_wait_until_they_are_needed():
 
     importers = {short(p) for p in FILES if "tensorflow_datasets" in set(at_the_top(p))}
     assert importers == {"data/rodin_avatars/builder.py"}
+    blender = {short(p) for p in FILES if {"bpy", "mathutils"} & set(at_the_top(p))}
+    assert not blender, f"{blender}: Blender is optional, import it where it is called"
     for front in ("cli.py", "main.py", "__init__.py"):
         assert not {n.split(".")[0] for n in at_the_top(PACKAGE / front)} & {"jax", "flax"}

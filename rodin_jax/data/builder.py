@@ -51,12 +51,14 @@ def generate(
     seed: int = 0,
     views: int | None = None,
     size: int | None = None,
+    source: str = "jax",
     processes: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Renders a data set into ``out``; a killed run goes on where it stopped.
 
-    The files depend on (preset, subjects, seed, views, size), not on the number of processes.
+    The files depend on preset, subjects, seed, views, size and source, not on how many processes
+    make them.
 
     Args:
       preset: smoke, nano, small or paper.
@@ -65,6 +67,7 @@ def generate(
       seed: of everything random.
       views: pictures of each subject; the preset's number by default.
       size: pixels along an edge; the preset's by default.
+      source: what draws the people: jax, or blender, which `data.blender` describes.
       processes: see `render_subjects.render_all`.
       progress: whether to draw a progress bar on a terminal.
 
@@ -73,11 +76,15 @@ def generate(
       nothing was left to render) and out.
 
     Raises:
-      ValueError: an unknown preset, a number below one, or ``out`` holds this preset already with
-        other numbers.
+      ValueError: an unknown preset or source, a number below one, ``bpy`` is not installed, or
+        ``out`` holds this preset already with other numbers.
     """
     if preset not in PRESETS:
         raise ValueError(f"preset: got {preset!r}, expected one of {', '.join(PRESETS)}")
+    if source == "blender":
+        from rodin_jax.data import blender
+
+        blender.require()
     # TFDS prints of downloads, which there are none of, to a stdout that is the caller's.
     with contextlib.redirect_stdout(io.StringIO()):
         tfds = _tfds()
@@ -91,6 +98,7 @@ def generate(
             views=views,
             size=size,
             seed=seed,
+            source=source,
             processes=processes,
             progress=progress,
         )

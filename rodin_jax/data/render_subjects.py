@@ -8,6 +8,7 @@ killed run continues with the chunks that are missing.
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -15,7 +16,7 @@ import os
 import pathlib
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from rodin_jax.data import images, records
 
 _CHUNK = 8
+SOURCES = ("jax", "blender")
 # Many processes with one thread each beat one process with many; accelerators cannot be shared.
 _WORKER_ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
 _WORKER_XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
@@ -31,13 +33,17 @@ _WORKER_XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_thr
 
 @dataclasses.dataclass(frozen=True)
 class RenderPlan:
-    """What to render: ``subjects`` people, ``views`` pictures of ``size`` pixels each."""
+    """What to render: ``subjects`` people, ``views`` pictures of ``size`` pixels each.
+
+    ``source`` draws them: jax (`data.avatars`) or blender (`data.blender`).
+    """
 
     seed: int
     subjects: int
     views: int
     size: int
     captions: int = 8
+    source: str = "jax"
 
     def __post_init__(self):
         """Refuses numbers that cannot be rendered."""
@@ -46,6 +52,8 @@ class RenderPlan:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.source not in SOURCES:
+            raise ValueError(f"source: got {self.source!r}, expected one of {', '.join(SOURCES)}")
 
 
 def render_subject(plan: RenderPlan, index: int) -> bytes:
@@ -62,7 +70,7 @@ def render_subject(plan: RenderPlan, index: int) -> bytes:
     front = jax.tree.map(lambda x, like: x.reshape((1, *like.shape[1:])), front, cameras)
     # The front view rides along, so one compiled renderer serves both.
     together = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), cameras, front)
-    pictures = avatars.render(spec, together, plan.size)
+    pictures = _draw(plan.source)(spec, together, plan.size)
     pngs = [np.frombuffer(images.encode_png(picture), np.uint8) for picture in pictures]
     arrays = {
         "png": np.concatenate(pngs),
@@ -79,6 +87,18 @@ def render_subject(plan: RenderPlan, index: int) -> bytes:
     return records.encode(arrays, metadata)
 
 
+def _draw(source: str) -> Callable:
+    """``(spec, cameras, size) -> RGBA pictures`` of a source."""
+    if source == "jax":
+        from rodin_jax.data import avatars
+
+        return avatars.render
+    from rodin_jax.data.blender.render import render
+
+    # Alone, Blender takes every core; one of many processes takes one.
+    return functools.partial(render, threads=0 if multiprocessing.parent_process() is None else 1)
+
+
 def render_all(
     plan: RenderPlan,
     directory: pathlib.Path,
@@ -92,7 +112,8 @@ def render_all(
       plan: what to render; chunks of another plan found in ``directory`` are thrown away.
       directory: where the chunks go; created.
       processes: how many render at once; 1 renders in this process, on JAX's default device. By
-        default one process a CPU core, or this process if JAX has an accelerator.
+        default one process a CPU core, or this process if JAX draws on an accelerator. Each
+        process starts a Blender of its own.
       progress: whether to draw a progress bar on a terminal.
 
     Returns:
@@ -103,7 +124,7 @@ def render_all(
     missing = sum(min(_CHUNK, plan.subjects - start) for start in starts)
     if not starts:
         return 0
-    workers = min(processes or _default_processes(), len(starts))
+    workers = min(processes or _default_processes(plan.source), len(starts))
     bar = tqdm(
         total=plan.subjects,
         initial=plan.subjects - missing,
@@ -158,17 +179,23 @@ def _chunk(directory: pathlib.Path, start: int) -> pathlib.Path:
 def _claim(plan: RenderPlan, directory: pathlib.Path) -> None:
     """Makes ``directory`` this plan's, dropping the chunks of any other."""
     path, wanted = directory / "plan.json", dataclasses.asdict(plan)
-    if path.exists() and json.loads(path.read_text()) == wanted:
+    if path.exists() and with_source(json.loads(path.read_text())) == wanted:
         return
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     records.write_json(path, wanted)
 
 
-def _default_processes() -> int:
+def with_source(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan as stored; those written before there was a choice were drawn by jax."""
+    return {"source": "jax", **plan}
+
+
+def _default_processes(source: str) -> int:
     import jax
 
-    return 1 if jax.default_backend() != "cpu" else len(os.sched_getaffinity(0))
+    alone = source == "jax" and jax.default_backend() != "cpu"
+    return 1 if alone else len(os.sched_getaffinity(0))
 
 
 @contextlib.contextmanager

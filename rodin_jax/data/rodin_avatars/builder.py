@@ -83,6 +83,7 @@ class RodinAvatars(SubjectsBuilder):
         views: int | None = None,
         size: int | None = None,
         seed: int = 0,
+        source: str = "jax",
         processes: int | None = None,
         progress: bool = True,
         config: str = "smoke",
@@ -95,6 +96,7 @@ class RodinAvatars(SubjectsBuilder):
           views: pictures of each subject.
           size: pixels along an edge.
           seed: of everything random.
+          source: what draws them, jax or blender.
           processes: see `render_subjects.render_all`.
           progress: whether to draw a progress bar.
           config: name of the preset.
@@ -106,6 +108,7 @@ class RodinAvatars(SubjectsBuilder):
             subjects=preset.subjects if subjects is None else subjects,
             views=preset.views if views is None else views,
             size=preset.size if size is None else size,
+            source=source,
         )
         self._processes, self._progress = processes, progress
         self.rendered_now = 0
@@ -139,7 +142,8 @@ class RodinAvatars(SubjectsBuilder):
         """
         final, wanted = pathlib.Path(self.data_dir), dataclasses.asdict(self.plan)
         if final.exists():
-            found = dict(tfds.builder_from_directory(final).info.metadata or {})
+            metadata = tfds.builder_from_directory(final).info.metadata or {}
+            found = render_subjects.with_source(dict(metadata))
             if found != wanted:
                 raise ValueError(f"{final}: holds a data set of {found}, expected {wanted}")
         else:
