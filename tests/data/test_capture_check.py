@@ -53,7 +53,7 @@ def test_nothing_is_wrong_with_a_good_capture():
     np.testing.assert_allclose(report.distance, 3.2, rtol=1e-5)
     low, high = np.array(report.subject)
     assert (low < balls.CENTRES.min(0)).all() and (high > balls.CENTRES.max(0)).all()
-    assert report.lines()[-1] == "nothing wrong found"
+    assert report.lines()[-1] == "result    nothing wrong found"
 
 
 def textured(pictures, poses):

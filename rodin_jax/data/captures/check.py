@@ -85,7 +85,7 @@ class Report:
             rows.append(("subject", " to ".join(corners)))
         lines = [f"{name:9s} {value}" for name, value in rows]
         lines += [f"{'WRONG' if f.serious else 'note':9s} {f.text}" for f in self.findings]
-        return lines + ([] if self.findings else ["nothing wrong found"])
+        return lines + ([] if self.findings else [f"{'result':9s} nothing wrong found"])
 
     def as_json(self) -> dict[str, Any]:
         """The report for machines."""
