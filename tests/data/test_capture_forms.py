@@ -244,6 +244,27 @@ def test_nerfstudio_form(tmp_path):
     np.testing.assert_array_equal(again.cameras.pose, capture.cameras.pose)
 
 
+def test_named_splits_need_not_name_the_training_files_but_must_name_files(tmp_path):
+    pictures, poses = views(3)
+    fields = {**GLOBAL, **CUBE, "test_filenames": ["images/001.png"]}
+    capture = read_capture(balls.write(tmp_path, pictures, matrices(poses), fields))
+    assert {k: v.tolist() for k, v in capture.splits.items()} == {"train": [0, 2], "test": [1]}
+    fields["test_filenames"] = ["images/009.png"]
+    with pytest.raises(CaptureError, match=r"test_filenames: 'images/009\.png' is no frame's"):
+        read_capture(balls.write(tmp_path, pictures, matrices(poses), fields))
+
+
+def test_a_fisheye_wider_than_any_plane(tmp_path):
+    lens = {"distortion": (0.0, 0.0, 0.0, 0.0), "fisheye": True}
+    poses = balls.poses(COUNT, radius=1.5)
+    focal = (30.0, 30.0)  # 183 degrees across
+    pictures = [balls.draw(pose, WIDTH, HEIGHT, focal, CENTRE, **lens) for pose in poses]
+    own = {**GLOBAL, **CUBE, "fl_x": 30.0, "fl_y": 30.0, "is_fisheye": True}
+    capture = read_capture(balls.write(tmp_path, pictures, matrices(poses), own))
+    corner = np.hypot(*(np.array([WIDTH, HEIGHT]) / 2 / np.asarray(capture.cameras.focal[0])))
+    assert corner < 2.1 and worst(capture) < 0.5
+
+
 def test_file_names_without_extension_and_as_windows_writes_them(tmp_path):
     pictures, poses = views(2)
     root = balls.write(tmp_path, pictures, matrices(poses), {**GLOBAL, **CUBE}, end="")

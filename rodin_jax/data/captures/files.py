@@ -19,7 +19,7 @@ from rodin_jax.data.captures.fields import CaptureError, number, text, vector
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 MAX_FRAMES = 20_000
 _SPLITS = ("train", "val", "test")
-_MAX_JSON_BYTES = 64_000_000
+_MAX_JSON_BYTES = 32_000_000  # parsed, some forty times as much
 # Entries of R R^T - 1; a solver's rounding stays far below, a scaled or sheared matrix far above.
 _ORTHONORMAL = 1e-3
 # What only one family of tools writes; the first that is there names the format.
@@ -126,6 +126,7 @@ def _read_file(path: pathlib.Path, root: pathlib.Path, split: str) -> Transforms
     _check_applied(common, path)
     placement = framing.given(common, path)
     splits = _named_splits(common, path)
+    listed, rest = bool(splits), "" if "train_filenames" in common else "train"
     frames = []
     for i, entry in enumerate(entries):
         where = f"{path}: frames[{i}]"
@@ -139,8 +140,11 @@ def _read_file(path: pathlib.Path, root: pathlib.Path, split: str) -> Transforms
         own = {axis for axis in "xy" if any(n in entry for n in _focal_names(axis))}
         hidden = {n for axis in own for n in _focal_names(axis)}
         inherited = {n: value for n, value in common.items() if n not in hidden}
-        mine = _split_of(name, splits) if splits else split
+        mine = splits.pop(_normal(name), rest) if listed else split
         frames.append(Frame(where, name, picture, mask, pose, {**inherited, **entry}, mine))
+    if splits:
+        name, mine = splits.popitem()
+        raise CaptureError(f"{path}: {mine}_filenames: {name[:80]!r} is no frame's file_path")
     return Transforms(path, common, placement, [frame for frame in frames if frame.split])
 
 
@@ -170,11 +174,6 @@ def _named_splits(common: Mapping[str, Any], path: pathlib.Path) -> dict[str, st
         for name in names:  # a file in two lists is one to learn from
             splits.setdefault(_normal(name), split)
     return splits
-
-
-def _split_of(name: str, splits: dict[str, str]) -> str:
-    """The split of a file; none, an empty name, for one that is in no list."""
-    return splits.get(_normal(name), "")
 
 
 def _normal(name: str) -> str:

@@ -59,7 +59,7 @@ class Placement:
     def as_fields(self) -> dict[str, Any]:
         """The ``scale``, ``offset`` and ``aabb_scale`` that say the same in a file."""
         offset = [round(x / 2 + 0.5, 6) for x in self.shift]
-        return {"scale": float(f"{self.scale / 2:.6g}"), "offset": offset, "aabb_scale": 1}
+        return {"scale": float(f"{self.scale / 2:.9g}"), "offset": offset, "aabb_scale": 1}
 
 
 @dataclasses.dataclass(frozen=True)
