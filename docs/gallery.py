@@ -37,6 +37,11 @@ def sheet(pictures: np.ndarray, columns: int) -> Image.Image:
     return Image.fromarray(np.concatenate(rows))
 
 
+def save(picture: Image.Image, name: str):
+    """Writes a picture with 256 colours: a third of the bytes, and no eye misses them."""
+    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(HERE / name, optimize=True)
+
+
 def people(columns: int = 12, rows: int = 8, size: int = 128) -> Image.Image:
     """The first people of seed 0, each from a slightly different side."""
     pictures = []
@@ -87,11 +92,11 @@ def main():
     parser.add_argument("--data-only", action="store_true", help="leave the model out")
     options = parser.parse_args()
     compile_cache.enable()
-    people().save(HERE / "avatars.png", optimize=True)
-    all_round().save(HERE / "one_avatar_360.png", optimize=True)
+    save(people(), "avatars.png")
+    save(all_round(), "one_avatar_360.png")
     if not options.data_only:
         pipeline = RodinPipeline.from_pretrained(options.bundle)
-        gallery(pipeline).save(HERE / "gallery.png", optimize=True)
+        save(gallery(pipeline), "gallery.png")
 
 
 if __name__ == "__main__":
