@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -53,7 +54,7 @@ def test_where_blender_is_missing_one_line_says_what_to_install(tmp_path, capsys
 
 def test_the_source_is_written_down_and_old_data_sets_stay_readable(tmp_path, painter, monkeypatch):
     monkeypatch.setattr(blender, "require", lambda: None)
-    folder = "rodin_avatars/smoke/1.0.0/metadata.json"
+    folder = "rodin_avatars/smoke/2.0.0/metadata.json"
     for source in ("jax", "blender"):
         generate("smoke", 2, tmp_path / source, views=1, size=8, processes=1, source=source)
         assert json.loads((tmp_path / source / folder).read_text())["source"] == source
@@ -179,7 +180,7 @@ def test_a_point_lands_on_its_pixel(bpy):
 
     size, point = 48, np.array([0.25, -0.3, 0.4])
     camera = orbit(np.array([35.0, -110.0]), np.array([20.0, -15.0]), size, radius=2.5, fov=45.0)
-    camera = dataclasses.replace(camera, centre=camera.centre + np.array([3.25, -5.5]))
+    camera = dataclasses.replace(camera, centre=camera.centre + jnp.array([3.25, -5.5]))
     stage = scene.empty(samples=8, threads=1)
     scene.add_part(stage, sphere(point, (0.06,) * 3, Surface("plastic")))
     expected = np.asarray(project(camera, point.astype(np.float32)))

@@ -146,7 +146,7 @@ def test_real_avatars_have_the_same_bytes_on_one_process_and_on_two(tmp_path):
         generate("smoke", 9, out, seed=5, views=1, size=8, processes=processes)
     one = files(tmp_path / "1")
     assert one == files(tmp_path / "2")
-    metadata = json.loads(one["rodin_avatars/smoke/1.0.0/metadata.json"])
+    metadata = json.loads(one["rodin_avatars/smoke/2.0.0/metadata.json"])
     assert metadata["seed"] == 5 and metadata["subjects"] == 9
     subject = load_subjects(tmp_path / "1")[0]
     assert subject.front[..., 3].max() == 255 and subject.front[0, 0, 3] == 0

@@ -139,7 +139,7 @@ def test_the_command(tmp_path, capsys):
 
 def test_a_data_set_of_made_up_people_is_not_joined(tmp_path):
     root = folder(tmp_path / "in", ("a",))
-    target = tmp_path / "out/rodin_avatars/smoke/1.0.0"
+    target = tmp_path / "out/rodin_avatars/smoke/2.0.0"
     target.mkdir(parents=True)
     (target / "features.json").write_text("{}")
     with pytest.raises(ValueError, match="holds a data set already"):

@@ -34,17 +34,29 @@ class SubjectsBuilder(tfds.core.GeneratorBasedBuilder):
         self, description: str, views: int, size: int, metadata: dict
     ) -> tfds.core.DatasetInfo:
         """The description of subjects with ``views`` square pictures of ``size`` pixels each."""
-        picture = tfds.features.Image(shape=(size, size, 4), encoding_format="png")
+        png = {"shape": (size, size, 4), "encoding_format": "png"}
+        text, image = tfds.features.Text, tfds.features.Image
+        sequence, tensor = tfds.features.Sequence, tfds.features.Tensor
         features = tfds.features.FeaturesDict(
             {
-                "id": tfds.features.Text(),
-                "captions": tfds.features.Sequence(tfds.features.Text()),
-                "attributes": tfds.features.Text(doc="a JSON object, name -> value"),
-                "front": picture,
-                "views": tfds.features.Sequence(picture, length=views),
-                "pose": tfds.features.Tensor(shape=(views, 4, 4), dtype=np.float32),
-                "focal": tfds.features.Tensor(shape=(views, 2), dtype=np.float32),
-                "centre": tfds.features.Tensor(shape=(views, 2), dtype=np.float32),
+                "id": text(doc="unique in the data set"),
+                "captions": sequence(text(), doc="sentences; the first mentions all that is seen"),
+                "attributes": text(doc="a JSON object, name -> value in short English words"),
+                "front": image(doc="straight RGBA from the front", **png),
+                "views": sequence(image(**png), length=views, doc="straight RGBA from all round"),
+                "pose": tensor(
+                    shape=(views, 4, 4),
+                    dtype=np.float32,
+                    doc="OpenGL camera-to-world; world z up, subject in [-1, 1]^3 facing -y",
+                ),
+                "focal": tensor(
+                    shape=(views, 2), dtype=np.float32, doc="focal lengths x, y in pixels"
+                ),
+                "centre": tensor(
+                    shape=(views, 2),
+                    dtype=np.float32,
+                    doc="principal points x, y in pixels, y down",
+                ),
             }
         )
         return tfds.core.DatasetInfo(
@@ -71,6 +83,12 @@ class RodinAvatars(SubjectsBuilder):
     """Avatars with multi-view pictures, cameras, captions and attributes, split by subject."""
 
     name = "rodin_avatars"
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {  # noqa: RUF012
+        "1.0.0": "Eleven hair styles, six skin tones; smooth hair.",
+        "2.0.0": "Fourteen hair styles of locks, ten skin tones, patterns, earrings, lenses; true "
+        "coverage at outlines.",
+    }
     BUILDER_CONFIGS = [  # noqa: RUF012 (TFDS reads a plain list)
         AvatarsConfig(name=name, description=f"{p.views} views of {p.size} px", **vars(p))
         for name, p in PRESETS.items()
