@@ -100,6 +100,7 @@ BAD_FRAMES = {
     "absolute": ({"file_path": "/etc/hostname"}, "file_path.*leaves the capture folder"),
     "link": ({"file_path": "link.png"}, "file_path.*leaves the capture folder"),
     "null": ({"file_path": "a\0b"}, "file_path.*expected the path"),
+    "half a character": ({"file_path": "\ud800"}, "file_path: .*ud800', expected a text"),
     "long": ({"file_path": "x" * 5000}, "file_path"),
     "number": ({"file_path": 3}, "file_path: 3, expected a text"),
     "missing": ({"file_path": "gone.png"}, "file_path.*gone.png' is missing"),
@@ -167,6 +168,10 @@ BAD_FILES = {
     "empty": ('{"frames": []}', "frames: expected a list"),
     "text frames": ('{"frames": ["a"]}', r"frames\[0\]: expected an object"),
     "offset": ('{"offset": [3], "frames": [{}]}', "offset: a list of 1, expected a list of 3"),
+    "far": (
+        '{"offset": 1e9, "frames": [{"transform_matrix": [[1,0,0,0],[0,1,0,0],[0,0,1,0]]}]}',
+        "scale and offset put the camera more than 1e6",
+    ),
     "aabb": ('{"aabb": [[0, 0, 0], [0, 0, 0]], "frames": [{}]}', "aabb: is empty"),
     "applied": ('{"applied_transform": 3, "frames": [{}]}', "applied_transform: expected a 3 x 4"),
     "named": ('{"test_filenames": [3], "frames": [{}]}', "test_filenames: expected a list of"),

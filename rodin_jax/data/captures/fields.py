@@ -43,8 +43,9 @@ def flag(value: Any, where: str) -> bool:
 
 
 def text(value: Any, where: str) -> str:
-    """A text that is not empty."""
-    if not isinstance(value, str) or not value:
+    """A text that is not empty and has no halves of characters (JSON can spell them)."""
+    whole = isinstance(value, str) and value.encode(errors="ignore").decode() == value
+    if not whole or not value:
         raise CaptureError(f"{where}: {_short(value)}, expected a text")
     return value
 
@@ -52,5 +53,5 @@ def text(value: Any, where: str) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, list | dict):  # writing it out could take as long as its author likes
         return f"a {type(value).__name__} of {len(value)}"
-    shown = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a huge number"
+    shown = ascii(value) if not isinstance(value, int) or abs(value) < 10**40 else "a huge number"
     return shown if len(shown) <= 80 else shown[:80] + "..."

@@ -22,6 +22,7 @@ _SPLITS = ("train", "val", "test")
 _MAX_JSON_BYTES = 32_000_000  # parsed, some forty times as much
 # Entries of R R^T - 1; a solver's rounding stays far below, a scaled or sheared matrix far above.
 _ORTHONORMAL = 1e-3
+_FARTHEST = 1e6
 # What only one family of tools writes; the first that is there names the format.
 _SIGNS = {
     "nerfstudio": ("camera_model", "applied_transform", "applied_scale", "ply_file_path",
@@ -133,6 +134,8 @@ def _read_file(path: pathlib.Path, root: pathlib.Path, split: str) -> Transforms
         if not isinstance(entry, dict):
             raise CaptureError(f"{where}: expected an object, got {type(entry).__name__}")
         pose = _pose(entry.get("transform_matrix"), f"{where}.transform_matrix")
+        if placement and np.abs(placement.place(pose[None])).max() > _FARTHEST:
+            raise CaptureError(f"{where}: scale and offset put the camera more than 1e6 units away")
         name = text(entry.get("file_path"), f"{where}.file_path").replace("\\", "/")
         picture = _picture(name, root, f"{where}.file_path")
         mask = _mask(entry, picture, root, where)
@@ -187,7 +190,7 @@ def _pose(value: Any, where: str) -> Float[np.ndarray, "4 4"]:
     pose = np.eye(4)
     for i, row in enumerate(rows):
         pose[i] = vector(row, 4, f"{where}[{i}]")
-    if np.abs(pose).max() > 1e6:
+    if np.abs(pose).max() > _FARTHEST:
         raise CaptureError(f"{where}: the camera is more than 1e6 units away")
     rotation = pose[:3, :3]
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > _ORTHONORMAL:
