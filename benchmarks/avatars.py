@@ -60,7 +60,7 @@ def main():
     points = np.random.default_rng(0).uniform(-0.5, 0.5, (8192, 3)).astype(np.float32)
 
     def near(points):
-        found = distance.nearby(sculpture, points, distance.rods_near(grid, points))
+        found = distance.nearby(sculpture, points, distance.primitives_near(grid, points))
         return distance.union(sculpture, found, points)
 
     quick = seconds(jax.jit(near), points)

@@ -66,14 +66,14 @@ def test_every_avatar_fits_the_fixed_counts_and_the_box():
         assert (ends > low).all() and (ends < high).all()
 
 
-def test_the_rods_near_a_point_are_all_that_matter_there():
+def test_the_primitives_near_a_point_are_all_that_matter_there():
     points = jnp.asarray(np.random.default_rng(0).uniform(-0.7, 0.9, (4000, 3)), jnp.float32)
     for i in (3, 8, 21):
         sculpture = avatars.sculpt(avatars.sample_spec(0, i))
         grid = jax.jit(distance.tabulate)(sculpture)
         exact = avatars.signed_distance(avatars.sample_spec(0, i))(points)
         near = jnp.abs(exact) < 0.02
-        some = distance.nearby(sculpture, points, distance.rods_near(grid, points))
+        some = distance.nearby(sculpture, points, distance.primitives_near(grid, points))
         quick = distance.union(sculpture, some, points)
         assert near.sum() > 50
         np.testing.assert_allclose(quick[near], exact[near], atol=1e-4)

@@ -1,8 +1,8 @@
 """Signed distance of a sculpture, exact near its surface, and a grid of it for marching.
 
-An avatar has hundreds of rods, but near any point only some dozens matter. The grid's blocks
-therefore keep a list of the rods nearest to them, and distances near the surface are measured to
-that list alone; `solid` measures to everything and is the reference.
+An avatar has hundreds of primitives, but near any point only some dozens matter. The grid's blocks
+therefore keep lists of those nearest to them, and distances near the surface are measured to these
+alone; `solid` measures to everything and is the reference.
 """
 
 import jax
@@ -19,7 +19,7 @@ CELLS = (120, 120, 128)
 # The diagonal of a cell.
 CELL = float(np.linalg.norm((np.array(HIGH) - np.array(LOW)) / (np.array(CELLS) - 1)))
 _BLOCK = 4
-_NEAREST = 48
+_NEAREST = 16, 44  # ellipsoids and rods of a block
 _FAR = 100.0
 
 
@@ -27,11 +27,20 @@ _FAR = 100.0
 class DistanceGrid:
     """Signed distances at the corners of a regular grid over the box LOW..HIGH.
 
-    ``nearest`` lists, for each block of 4 x 4 x 4 corners near the surface, its nearest rods.
+    ``nearest`` lists the primitives that matter in each block of 4 x 4 x 4 corners near the
+    surface.
     """
 
     values: Float[Array, "i j k"]
-    nearest: Int[Array, "blocks near"]
+    nearest: "Primitives"
+
+
+@pytree
+class Primitives:
+    """Indices of some of a sculpture's ellipsoids and rods."""
+
+    ellipsoids: Int[Array, "*n e"]
+    rods: Int[Array, "*n k"]
 
 
 @pytree
@@ -51,20 +60,18 @@ class Nearby:
     colour: Float[Array, "*n p 3"]
 
 
-def nearby(sculpture: Sculpture, points: Float[Array, "*n 3"], rods: Int[Array, "*m k"]) -> Nearby:
-    """Distances (first-order exact for ellipsoids) from points to all ellipsoids and to ``rods``.
-
-    The leading dimensions of ``rods`` broadcast with those of ``points``.
-    """
-    rows = sculpture.rod[rods]
-    ellipsoid, ellipsoid_slope = _ellipsoid_distance(sculpture.ellipsoid, points)
-    rod, rod_slope, streak = _rod_distance(rows, points)
+def nearby(sculpture: Sculpture, points: Float[Array, "*n 3"], some: Primitives) -> Nearby:
+    """Distances (first-order exact for ellipsoids) from points to ``some`` primitives, whose
+    leading dimensions broadcast with those of the points."""
+    ellipsoids, rods = sculpture.ellipsoid[some.ellipsoids], sculpture.rod[some.rods]
+    ellipsoid, ellipsoid_slope = _ellipsoid_distance(ellipsoids, points)
+    rod, rod_slope, streak = _rod_distance(rods, points)
     first, second = ellipsoid.shape, rod.shape
-    streaked = jnp.clip(rows[..., 9:12] * (1.0 + streak)[..., None], 0.0, 1.0)
-    own = jnp.broadcast_to(sculpture.ellipsoid[:, 15:], (*first, 3))
+    streaked = jnp.clip(rods[..., 9:12] * (1.0 + streak)[..., None], 0.0, 1.0)
+    own = jnp.broadcast_to(ellipsoids[..., 15:], (*first, 3))
     member = (
-        jnp.broadcast_to(sculpture.ellipsoid_part, first),
-        jnp.broadcast_to(sculpture.rod_part[rods], second),
+        jnp.broadcast_to(sculpture.ellipsoid_part[some.ellipsoids], first),
+        jnp.broadcast_to(sculpture.rod_part[some.rods], second),
     )
     return Nearby(
         distance=jnp.concatenate([ellipsoid, rod], -1),
@@ -118,29 +125,28 @@ def _union(sculpture, found, points):
 
 def solid(sculpture: Sculpture, points: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
     """Signed distance to the whole avatar: positive outside, in world units."""
-    everything = jnp.broadcast_to(
-        jnp.arange(len(sculpture.rod)), (*points.shape[:-1], len(sculpture.rod))
-    )
+    everything = Primitives(jnp.arange(len(sculpture.ellipsoid)), jnp.arange(len(sculpture.rod)))
     return union(sculpture, nearby(sculpture, points, everything), points)
 
 
-def rods_near(grid: DistanceGrid, points: Float[Array, "*n 3"]) -> Int[Array, "*n k"]:
-    """The rods that matter near points of the surface."""
+def primitives_near(grid: DistanceGrid, points: Float[Array, "*n 3"]) -> Primitives:
+    """The primitives that matter near points of the surface."""
     counts = np.array(CELLS) // _BLOCK
     block = jnp.minimum((_position(points) / _BLOCK).astype(jnp.int32), counts - 1)
-    return grid.nearest[(block[..., 0] * counts[1] + block[..., 1]) * counts[2] + block[..., 2]]
+    index = (block[..., 0] * counts[1] + block[..., 1]) * counts[2] + block[..., 2]
+    return jax.tree.map(lambda lists: lists[index], grid.nearest)
 
 
-def _ellipsoid_distance(rows: Float[Array, "e 18"], points: Float[Array, "*n 3"]):
+def _ellipsoid_distance(rows: Float[Array, "*m e 18"], points: Float[Array, "*n 3"]):
     # Written by components: reductions over axes of length three keep compilers from fusing.
-    offset = [points[..., i, None] - rows[:, i] for i in range(3)]
+    offset = [points[..., i, None] - rows[..., i] for i in range(3)]
     level = slope = 1e-12
     direction = [0.0, 0.0, 0.0]
     for a in range(3):
-        scaled = sum(offset[i] * rows[:, 3 + 3 * a + i] for i in range(3))
+        scaled = sum(offset[i] * rows[..., 3 + 3 * a + i] for i in range(3))
         level = level + scaled**2
-        slope = slope + (scaled / rows[:, 12 + a]) ** 2
-        direction = [direction[i] + scaled * rows[:, 3 + 3 * a + i] for i in range(3)]
+        slope = slope + (scaled / rows[..., 12 + a]) ** 2
+        direction = [direction[i] + scaled * rows[..., 3 + 3 * a + i] for i in range(3)]
     level, inverse = jnp.sqrt(level), jax.lax.rsqrt(slope)
     return level * (level - 1.0) * inverse, [x * inverse for x in direction]
 
@@ -186,16 +192,20 @@ def tabulate(sculpture: Sculpture) -> DistanceGrid:
     def body(state):
         i, values, lists = state
         some = jax.lax.dynamic_slice(order, (i * chunk,), (chunk,))
-        _, nearest = jax.lax.top_k(-rods[some], _NEAREST)
+        nearest = Primitives(
+            jax.lax.top_k(-ellipsoids[some], _NEAREST[0])[1],
+            jax.lax.top_k(-rods[some], _NEAREST[1])[1],
+        )
         corners = first[some][:, None] + inner
-        found = nearby(sculpture, corners, nearest[:, None])
+        found = nearby(sculpture, corners, jax.tree.map(lambda x: x[:, None], nearest))
         exact = union(sculpture, found, corners)
-        return i + 1, values.at[some].set(exact), lists.at[some].set(nearest)
+        lists = jax.tree.map(lambda old, new: old.at[some].set(new), lists, nearest)
+        return i + 1, values.at[some].set(exact), lists
 
     smooth = jax.image.resize(coarse.reshape(blocks), CELLS, "linear")
     shape = [n for pair in zip(blocks, [_BLOCK] * 3, strict=True) for n in pair]
     start = smooth.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(len(index), -1)
-    lists = jnp.zeros((len(index), _NEAREST), jnp.int32)
+    lists = Primitives(*(jnp.zeros((len(index), count), jnp.int32) for count in _NEAREST))
     _, values, lists = jax.lax.while_loop(
         lambda s: s[0] < chunks, body, (jnp.int32(0), start, lists)
     )

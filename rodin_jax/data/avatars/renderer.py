@@ -22,7 +22,7 @@ from rodin_jax.data.avatars.distance import (
     look_up_nearest,
     nearby,
     normal,
-    rods_near,
+    primitives_near,
     tabulate,
     union,
 )
@@ -175,11 +175,11 @@ def _sample(sculpture: Sculpture, grid: DistanceGrid, rays: Rays, start, width):
     half = 0.5 * width * t
     alpha = jnp.clip(0.5 - 0.5 * deepest / half, 0.0, 1.0)
     points = rays.origins + t[:, None] * rays.directions
-    rods = rods_near(grid, points)
+    some = primitives_near(grid, points)
     # A step of exact distance mends what the grid's interpolation got wrong.
-    t = t + union(sculpture, nearby(sculpture, points, rods), points)
+    t = t + union(sculpture, nearby(sculpture, points, some), points)
     points = rays.origins + t[:, None] * rays.directions
-    found = nearby(sculpture, points, rods)
+    found = nearby(sculpture, points, some)
     normals = normal(sculpture, found, points)
     colour, part = paint.colours(sculpture, points, normals, found)
     rgb = _light(grid, rays, points, normals, colour, part)
