@@ -193,6 +193,7 @@ def data(a: argparse.Namespace) -> Result:
     if a.captures is not None:
         return _data_of_captures(a, preset)
     _check_writable(Path(a.out))
+    compile_cache.enable()
     from rodin_jax.data.builder import generate as render_data
 
     result = render_data(

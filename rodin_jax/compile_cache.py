@@ -25,6 +25,8 @@ def enable() -> Path | None:
         return None
     if not os.access(folder, os.W_OK | os.X_OK):
         return None
+    # Processes that this one starts share it.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     import jax  # after the checks: starting JAX takes longer than they do
 
     jax.config.update("jax_compilation_cache_dir", str(folder))
