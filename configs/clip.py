@@ -49,7 +49,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
             "text_width": 64,
             "text_layers": 2,
             "text_heads": 4,
-            "text_length": 40,
+            "text_length": 56,  # the longest captions have 53 tokens
         }
     )
 

@@ -96,7 +96,7 @@ def main():
     save(all_round(), "one_avatar_360.png")
     if not options.data_only:
         pipeline = RodinPipeline.from_pretrained(options.bundle)
-        save(gallery(pipeline), "gallery.png")
+        gallery(pipeline).save(HERE / "gallery.png", optimize=True)
 
 
 if __name__ == "__main__":

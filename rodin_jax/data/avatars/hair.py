@@ -137,6 +137,8 @@ def _side_part(b: Barber):
     b.cap(0.02)
     x = 0.50 if b.parting > 0 else -0.50
     b.backed()
+    if b.covered:
+        return
     for y in np.linspace(-0.66, 0.66, 22):
         root = np.array([x, y, np.sqrt(max(1 - x * x - y * y, 0.05))])
         # A quiff over the forehead, swept to the other side and back.
