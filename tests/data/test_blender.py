@@ -181,14 +181,14 @@ def test_a_point_lands_on_its_pixel(bpy):
     size, point = 48, np.array([0.25, -0.3, 0.4])
     camera = orbit(np.array([35.0, -110.0]), np.array([20.0, -15.0]), size, radius=2.5, fov=45.0)
     camera = dataclasses.replace(camera, centre=camera.centre + jnp.array([3.25, -5.5]))
-    stage = scene.empty(samples=8, threads=1)
-    scene.add_part(stage, sphere(point, (0.06,) * 3, Surface("plastic")))
-    expected = np.asarray(project(camera, point.astype(np.float32)))
+    stage = scene.empty(samples=128, threads=1)
+    scene.add_part(stage, sphere(point, (0.05,) * 3, Surface("plastic")))
+    expected = np.asarray(project(camera, jnp.tile(jnp.asarray(point, jnp.float32), (2, 1))))
     for i, picture in enumerate(shoot(stage, camera, size)):
         weight = picture[..., 3].astype(float)
         y, x = np.mgrid[:size, :size] + 0.5
         centre = np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
-        np.testing.assert_allclose(centre, expected[i], atol=0.1)
+        np.testing.assert_allclose(centre, expected[i], atol=0.05)
     with pytest.raises(ValueError, match="square"):
         place(stage.camera, np.eye(4), (40.0, 50.0), (24.0, 24.0), size)
 

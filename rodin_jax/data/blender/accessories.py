@@ -34,7 +34,7 @@ def _glasses(head: Head) -> list[Part]:
     frame = Surface("metal", _GOLD) if kind == "round" else Surface("plastic", paint)
     girth = 0.009 if kind == "round" else 0.0135
     half = 0.125
-    y = head.eyes[0, 1] - head.eye_radius - 0.050
+    y = head.eyes[0, 1] - head.eye_radius - 0.036
     z = head.eyes[0, 2] - 0.004
     x = max(head.eyes[1, 0], half + 0.022)
     parts = []

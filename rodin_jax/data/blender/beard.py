@@ -34,7 +34,7 @@ def _regions(head: Head, p) -> dict[str, np.ndarray]:
         "chin": (x < 0.085 * wide) & (z < -0.052) & (z > -0.27) & (azimuth < 60),
         "corner": (np.abs(x - 0.125 * wide) < 0.026) & (z < 0.045) & (z > -0.16) & (azimuth < 60),
         "lip": (x < 0.118 * wide) & (z > 0.026) & (z < 0.078) & (azimuth < 60),
-        "side": (np.abs(azimuth - 74) < 11) & (z > -0.02) & (z < 0.42),
+        "side": (np.abs(azimuth - 76) < 8) & (z > 0.02) & (z < 0.40),
     }
 
 

@@ -137,16 +137,18 @@ def _side_part(scalp, colour, covered):
     def comb(p, q, t):
         sign = np.where(q[:, 0] >= part, 1.0, -1.0)
         front = np.clip((-q[:, 1] - 0.2) * 2, 0, 1)
-        down = np.where(np.abs(q[:, 0]) > 0.8, -0.9, -0.25)
-        return np.stack([sign, 0.35 + 0.35 * front, down + 0.5 * front * (1 - t)], -1)
+        behind = np.clip(q[:, 1] * 2, 0, 1)
+        down = np.where(np.abs(q[:, 0]) > 0.8, -0.9, -0.25) - 0.9 * behind
+        rise = 0.6 * front * (1 - t)
+        return np.stack([sign * (1 - 0.8 * behind), 0.3 + 0.3 * front, down + rise], -1)
 
     def length(q):
         top = np.clip(q[:, 2] * 1.8 - 0.5, 0, 1)
-        return 0.085 + 0.19 * top
+        return 0.085 + 0.22 * top
 
-    lock = Lock(spread=0.45, ragged=0.15, frizz=0.003)
-    return [], [_styled(scalp, colour, covered, comb, length, lock, steps=11, lift=0.45,
-                        stiff=0.5, gap=(0.012, 0.05), cling=0.35)]  # fmt: skip
+    lock = Lock(spread=0.6, ragged=0.15, frizz=0.003)
+    return [], [_styled(scalp, colour, covered, comb, length, lock, steps=11, lift=0.42,
+                        stiff=0.5, gap=(0.018, 0.06), cling=0.35)]  # fmt: skip
 
 
 def _curly(scalp, colour, covered):
@@ -197,11 +199,11 @@ def _hanging(scalp: Scalp, colour, covered, lock: Lock, end: float, gap, fringe:
                       guides=260, strands=7000, where=rest, end=end, steps=26, lift=0.3,
                       stiff=0.45, gravity=0.25, gap=gap, cling=0.12)]  # fmt: skip
     if fringe and not covered:
-        bangs = Lock(spread=0.55, ragged=0.04, frizz=0.003)
+        bangs = Lock(spread=0.8, ragged=0.04, frizz=0.003)
         brow = 0.375
         groups.append(
             _styled(scalp, colour, covered, _toward((0, -1, -0.55)),
-                    lambda q: 0.45 + 0 * q[:, 0], bangs, guides=50, strands=1500, where=front,
+                    lambda q: 0.45 + 0 * q[:, 0], bangs, guides=80, strands=1800, where=front,
                     end=brow, steps=14, lift=0.35, stiff=0.4, gravity=0.3, gap=(0.02, 0.045),
                     cling=0.3)
         )  # fmt: skip

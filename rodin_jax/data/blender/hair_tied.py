@@ -18,11 +18,11 @@ from rodin_jax.data.blender.strands import BRIM, Lock, Scalp, grow, locks
 
 def ponytail(scalp: Scalp, colour, covered):
     """Combed back to a tail that hangs from the back of the head."""
-    tie = scalp.head.at(0, 1.08, 0.12 if covered else 0.52)
-    swing = 0.05 * scalp.head.spec.parting
+    tie = scalp.head.at(0, 1.08, 0.12) if covered else scalp.head.at(0, 0.66, 0.90)
+    swing = 0.16 * np.sign(scalp.head.spec.parting)
     path = smooth_path(
-        [tie, tie + (0.2 * swing, 0.10, 0.05), tie + (0.6 * swing, 0.19, -0.10),
-         tie + (swing, 0.19, -0.36), tie + (1.2 * swing, 0.13, -0.62)], 16
+        [tie, tie + (0.3 * swing, 0.10, 0.13), tie + (0.75 * swing, 0.25, 0.03),
+         tie + (1.1 * swing, 0.32, -0.27), tie + (1.3 * swing, 0.28, -0.62)], 16
     )  # fmt: skip
     tail = Lock(strands=1100, width=0.095, spread=0.25, ragged=0.2, frizz=0.010, wave=0.008)
     shape = 0.35 + 0.9 * np.sin(np.pi * np.linspace(0.08, 1, 16)) ** 0.7
@@ -35,9 +35,9 @@ def ponytail(scalp: Scalp, colour, covered):
 
 def bun(scalp: Scalp, colour, covered):
     """Combed up to a ball of wound hair."""
-    out = np.array([0, 1.0, -0.12]) if covered else np.array([0, 0.62, 0.92])
+    out = np.array([0, 1.0, -0.12]) if covered else np.array([0, 0.42, 1.0])
     out = out / np.linalg.norm(out)
-    size = 0.155
+    size = 0.172
     middle = scalp.head.at(*(out * 1.02)) + 0.10 * out
     tie = scalp.head.at(*(out * 1.03))
     rng, count, steps = scalp.rng, 1500, 18

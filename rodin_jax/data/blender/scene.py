@@ -8,11 +8,11 @@ from rodin_jax.data.blender.parts import Part, Strands, Surface
 # Name -> position, watts, edge of the square in world units, colour. All are fixed to the
 # world, so every camera sees the same light.
 _LIGHTS = {
-    "key": ((-2.2, -3.2, 2.9), 190.0, 2.6, (1.0, 0.96, 0.91)),
+    "key": ((-2.2, -3.2, 2.9), 168.0, 2.6, (1.0, 0.96, 0.91)),
     "fill": ((3.2, -2.6, 0.9), 75.0, 3.2, (0.90, 0.95, 1.0)),
     "rim": ((1.4, 3.4, 2.6), 150.0, 2.2, (1.0, 0.98, 0.95)),
 }
-_AMBIENT = 0.55
+_AMBIENT = 0.5
 
 
 def empty(samples: int, threads: int):
@@ -81,7 +81,7 @@ def add_part(scene, part: Part) -> None:
     if coloured:
         _colour(mesh, "POINT", part.colours)
     if part.surface.pattern != "plain":
-        _cloth(mesh, part.vertices)
+        _cloth(mesh, part.vertices, part.surface.pattern)
     mesh.materials.append(materials.build(part.surface, coloured))
     scene.collection.objects.link(bpy.data.objects.new(part.surface.kind, mesh))
 
@@ -108,11 +108,11 @@ def _colour(data, domain: str, colours) -> None:
     attribute.data.foreach_set("color", rgba.ravel())
 
 
-def _cloth(mesh, vertices) -> None:
+def _cloth(mesh, vertices, pattern: str) -> None:
     """Coordinates of the weave: way around the body and along it, in world units."""
     around = 0.62 * np.arcsin(np.clip(vertices[:, 0] / 0.68, -0.98, 0.98))
-    # On top of the shoulders the cloth goes on to the back.
-    along = vertices[:, 2] - 0.7 * np.abs(vertices[:, 1] - 0.06)
+    # Stripes are level; rows of dots follow the cloth over the shoulders.
+    along = vertices[:, 2] - 0.7 * np.abs(vertices[:, 1] - 0.06) * (pattern == "dotted")
     weave = np.stack([around, along, 0 * around], axis=-1)
     attribute = mesh.attributes.new("cloth", "FLOAT_VECTOR", "POINT")
     attribute.data.foreach_set("vector", weave.astype(np.float32).ravel())
