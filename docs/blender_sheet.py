@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 def cast(count: int):
-    """The first of seed 0 with each hair style, bareheaded; then with headwear, ``count`` in all."""
+    """The first of seed 0 with each hair style, bareheaded, then with headwear."""
     world = [avatars.sample_spec(0, index) for index in range(400)]
     chosen = []
 

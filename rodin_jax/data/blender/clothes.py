@@ -165,7 +165,7 @@ def _collar(head: Head, body: Body, surface: Surface) -> list[Part]:
 
 def _t_shirt(head, body, cloth, plain, accent):
     hole = _hole(head, 0.055, 0.03)
-    cuff = lambda p: p[:, 2] + 0.95 + 0.0 * p[:, 0]  # noqa: E731
+    cuff = lambda p: p[:, 2] + 0.95  # noqa: E731
     sleeve = lambda p: np.maximum(cuff(p), 0.36 * body.wide - np.abs(p[:, 0]))  # noqa: E731
     shirt = _garment(body, cloth, _either(hole, sleeve), thick=0.022)
     ribbing = _ring(body, head.neck + 0.062, _shade(plain, 0.82), 0.020, lift=0.016, drop=0.02)

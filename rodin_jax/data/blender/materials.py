@@ -97,7 +97,7 @@ def _pattern(tree, pattern: str):
         return maths("LESS_THAN", maths("FRACT", maths("MULTIPLY", up, STRIPES)), 0.42)
     row = maths("MULTIPLY", up, DOTS)
     # Every second row of dots stands between the dots of the one below.
-    odd = maths("MULTIPLY", maths("FRACT", maths("MULTIPLY", maths("FLOOR", row), 0.5)), 1.0)
+    odd = maths("FRACT", maths("MULTIPLY", maths("FLOOR", row), 0.5))
     column = maths("ADD", maths("MULTIPLY", around, DOTS), odd)
     x = maths("SUBTRACT", maths("FRACT", column), 0.5)
     y = maths("SUBTRACT", maths("FRACT", row), 0.5)
