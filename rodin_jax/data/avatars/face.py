@@ -16,14 +16,14 @@ _BROWS = {
     "neutral": (0.30, 0.34, 0.30),
     "smiling": (0.32, 0.38, 0.33),
     "laughing": (0.36, 0.43, 0.36),
-    "sad": (0.45, 0.38, 0.26),
-    "angry": (0.19, 0.30, 0.39),
+    "sad": (0.50, 0.38, 0.22),
+    "angry": (0.13, 0.29, 0.43),
     "surprised": (0.46, 0.54, 0.47),
-    "winking": (0.33, 0.41, 0.36),
+    "winking": (0.26, 0.30, 0.25),
     "sleepy": (0.29, 0.32, 0.24),
 }
 # How far the corners of the mouth rise above its middle.
-_RISE = {"neutral": 0.02, "smiling": 0.20, "sad": -0.18, "angry": -0.10, "winking": 0.20,
+_RISE = {"neutral": 0.02, "smiling": 0.20, "sad": -0.24, "winking": 0.24,
          "sleepy": -0.02}  # fmt: skip
 
 
@@ -86,11 +86,13 @@ def _closed_eye(s: Sculptor, spec: AvatarSpec, head: Head, side: int, skin):
     s.ellipsoid("lid", socket, (1.12 * size, 0.050, 0.9 * size), skin * (0.97, 0.93, 0.92))
     arc = [socket + (x * size, -0.050 + 0.018 * x * x, 0.024 - 0.05 * x * x)
            for x in np.linspace(-1.1, 1.1, 7)]  # fmt: skip
-    s.line("lid", arc, (0.009, 0.016, 0.009), _LASH)
+    s.line("lid", arc, (0.012, 0.022, 0.012), _LASH)
 
 
 def _brow(s: Sculptor, spec: AvatarSpec, head: Head, side: int, colour):
     inner, middle, outer = _BROWS[spec.expression]
+    if spec.expression == "winking" and side == -1:  # one brow goes up as the other eye closes
+        inner, middle, outer = inner + 0.14, middle + 0.20, outer + 0.16
     middle += {"straight": -0.02, "arched": 0.05, "bushy": 0.0}[spec.brow_shape]
     girth = {"straight": 0.021, "arched": 0.018, "bushy": 0.032}[spec.brow_shape] * spec.brows
     heights = np.interp((0, 0.25, 0.5, 0.75, 1), (0, 0.5, 1), (inner, middle, outer))
@@ -109,6 +111,13 @@ def _mouth(s: Sculptor, spec: AvatarSpec, head: Head, skin):
         s.spot("mouth", middle + (0, -0.03, 0.066), (0.9 * wide, 0.08, 0.042), (0.98, 0.98, 0.97))
         s.spot("mouth", middle + (0, -0.03, -0.075), (0.55 * wide, 0.08, 0.045), (0.88, 0.38, 0.40))
         s.line("mouth", _curve(head, 0.44 * spec.mouth, 0.10, -0.40), 0.013, lip)
+    elif spec.expression == "angry":
+        # Bared, clenched teeth between lips that turn down at the corners.
+        wide = 0.115 * spec.mouth
+        s.ellipsoid("mouth", middle + (0, 0.010, 0), (1.15 * wide, 0.036, 0.058), lip * 0.9)
+        s.spot("mouth", middle + (0, -0.03, 0), (wide, 0.08, 0.036), (0.97, 0.97, 0.95))
+        s.spot("mouth", middle + (0, -0.03, 0), (wide, 0.08, 0.005), (0.35, 0.10, 0.10))
+        s.line("mouth", _curve(head, 0.34 * spec.mouth, -0.16, -0.47), (0.008, 0.014, 0.008), lip)
     elif spec.expression == "surprised":
         s.ellipsoid("mouth", middle - (0, 0, 0.01), (0.066, 0.042, 0.085), lip)
         s.spot("mouth", middle + (0, -0.03, -0.01), (0.044, 0.06, 0.062), (0.30, 0.06, 0.08))

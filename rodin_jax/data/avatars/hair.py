@@ -47,15 +47,18 @@ class Barber:
         nape = (shell[0] * 0.92, shell[1] * 0.72, 0.38)
         self.s.ellipsoid("hair", self.head.at(0, 0.36, -0.12), nape, colour)
 
-    def scalp(self, count: int) -> np.ndarray:
-        """Unit directions spread evenly over the hairy part of the skull, from the top down."""
+    def scalp(self, count: int, line=(0.02, 0.58)) -> np.ndarray:
+        """Unit directions spread evenly over the hairy part of the skull, from the top down.
+
+        ``line``: where hair begins: its height at the ears, and how much lower it is behind them.
+        """
         total = int(count / 0.62)
         k = np.arange(total) + 0.5
         z = 1 - 2 * k / total
         angle = np.pi * (1 + 5**0.5) * k + self.rng.uniform(0, 2 * np.pi)
         r = np.sqrt(1 - z * z)
         d = np.stack([r * np.cos(angle), r * np.sin(angle), z], -1)
-        d = d[d[:, 2] > 0.02 - 0.58 * d[:, 1]]
+        d = d[d[:, 2] > line[0] - line[1] * d[:, 1]]
         return d[d[:, 2] < 0.35] if self.covered else d
 
     def parted(self, bottom=0.30, count=14):
@@ -164,14 +167,15 @@ def _curly(b: Barber):
 
 
 def _afro(b: Barber):
-    size = 1.08 if b.covered else 1.24
-    middle = b.centre + (0, 0.03, 0.0 if b.covered else 0.05)
-    radii = b.head.radii * (size * 1.02, size * 0.98, size)
-    b.s.ellipsoid("hair", middle, radii * 0.97, 0.78 * b.colour)
-    for d in b.scalp(250):
+    size = 1.10 if b.covered else 1.31
+    # Set back and up, so that it frames the face and does not swallow it.
+    middle = b.centre + ((0, 0.02, 0.0) if b.covered else (0, 0.11, 0.12))
+    radii = b.head.radii * (size * 1.02, size * (0.98 if b.covered else 0.92), size * 0.88)
+    b.s.ellipsoid("hair", middle, radii * 0.96, 0.78 * b.colour)
+    for d in b.scalp(270, (-0.35, 0.85)):
         shade = b.rng.uniform(0.76, 1.14)
         place = middle + radii * (d + 0.05 * b.rng.standard_normal(3))
-        b.s.ball("hair", place, 0.058 * b.rng.uniform(0.8, 1.25), b.colour * shade)
+        b.s.ball("hair", place, 0.060 * b.rng.uniform(0.8, 1.25), b.colour * shade)
 
 
 def _bob(b: Barber):
@@ -192,27 +196,31 @@ def _wavy(b: Barber):
     b.cap(0.035)
     if not b.covered:
         b.parted()
-    b.curtain(-0.68, count=23, waves=0.050, flare=1.16, girth=0.062)
+    b.curtain(-0.62, count=23, waves=0.078, flare=1.22, girth=0.062)
 
 
 def _ponytail(b: Barber):
     b.cap(0.02)
-    b.gathered((0, 0.92, 0.42))
-    root = b.head.at(0, 1.16, 0.52)
+    b.gathered((0, 0.86, 0.52))
+    root = b.head.at(0, 1.06, 0.60)
     b.s.ball("hair", root, 0.085, _TIE * b.colour)
-    for _ in range(11):
-        aside, drop = 0.085 * b.rng.standard_normal(2)
-        tail = [root + (aside * min(k, 3) / 3, 0.12 * k - 0.019 * k * k, 0.07 + drop * 0.3 * k / 6
-                        - 0.03 * k - 0.019 * k * k) for k in range(7)]  # fmt: skip
-        b.lock(tail, (0.045, 0.068, 0.055, 0.018))
+    # It swings out behind and comes to rest beside the neck, where the front sees it too.
+    side = 1.0 if b.parting > 0 else -1.0
+    path = np.array([(0, 0, 0), (0.12, 0.12, 0.10), (0.27, 0.14, 0.07), (0.40, 0.10, -0.06),
+                     (0.48, 0.03, -0.24), (0.51, -0.05, -0.44), (0.49, -0.12, -0.62),
+                     (0.45, -0.17, -0.78)])  # fmt: skip
+    for _ in range(12):
+        loose = np.minimum(np.arange(len(path)), 3)[:, None] / 3
+        tail = path * (side, 1, 1) + loose * 0.05 * b.rng.standard_normal(3)
+        b.lock(root + tail, (0.045, 0.070, 0.060, 0.018))
 
 
 def _bun(b: Barber):
     b.cap(0.02)
-    b.gathered((0, 0.62, 0.86))
+    b.gathered((0, 0.36, 0.94))
     if b.covered:
         return
-    centre, size = b.head.at(0, 0.66, 1.08), 0.125
+    centre, size = b.head.at(0, 0.38, 1.24), 0.135
     b.s.ball("hair", centre, size, 0.85 * b.colour)
     for lap in range(9):
         tilt = np.pi * lap / 9
