@@ -60,7 +60,7 @@ def test_clip_export_gives_unit_latents(stages):
     np.testing.assert_allclose(z.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(z.std(0), 1, atol=1e-2)
     features, embedding, mask = encoder.texts(["a red person", "purple"])
-    assert features.shape == (2, 40, 16) and mask.sum(1).tolist() == [5, 3]
+    assert features.shape == (2, 56, 16) and mask.sum(1).tolist() == [5, 3]
     np.testing.assert_allclose(jnp.linalg.norm(embedding, axis=1), 4, rtol=1e-5)
     trained = read_export(stages / "clip").trained
     assert trained["retrieval_among"] == 3 and trained["steps"] == 6
