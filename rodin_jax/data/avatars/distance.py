@@ -24,6 +24,14 @@ _FAR = 100.0
 
 
 @pytree
+class Primitives:
+    """Indices of some of a sculpture's ellipsoids and rods."""
+
+    ellipsoids: Int[Array, "*n e"]
+    rods: Int[Array, "*n k"]
+
+
+@pytree
 class DistanceGrid:
     """Signed distances at the corners of a regular grid over the box LOW..HIGH.
 
@@ -32,15 +40,7 @@ class DistanceGrid:
     """
 
     values: Float[Array, "i j k"]
-    nearest: "Primitives"
-
-
-@pytree
-class Primitives:
-    """Indices of some of a sculpture's ellipsoids and rods."""
-
-    ellipsoids: Int[Array, "*n e"]
-    rods: Int[Array, "*n k"]
+    nearest: Primitives
 
 
 @pytree
@@ -92,13 +92,15 @@ def union(sculpture: Sculpture, found: Nearby, points: Float[Array, "*n 3"]) -> 
     return _union(sculpture, found, points)[0]
 
 
-def normal(sculpture: Sculpture, found: Nearby, points: Float[Array, "*n 3"]):
-    """Unit outward normals: the gradient of `union`."""
-    _, weight = _union(sculpture, found, points)
+def surface(
+    sculpture: Sculpture, found: Nearby, points: Float[Array, "*n 3"]
+) -> tuple[Float[Array, "*n"], Float[Array, "*n 3"]]:
+    """`union` and its gradient, the unit outward normals."""
+    distance, weight = _union(sculpture, found, points)
     slope = jnp.stack([(weight * component).sum(-1) for component in found.slope], -1)
     below = sculpture.floor - points[..., 2]
     slope = jnp.where((below > -1e-3)[..., None], jnp.array([0.0, 0.0, -1.0]), slope)
-    return slope / (jnp.linalg.norm(slope, axis=-1, keepdims=True) + 1e-9)
+    return distance, slope / (jnp.linalg.norm(slope, axis=-1, keepdims=True) + 1e-9)
 
 
 def _union(sculpture, found, points):

@@ -9,6 +9,7 @@ from rodin_jax.data.avatars.spec import EYE_COLOUR, AvatarSpec
 _LIP = np.array([0.80, 0.30, 0.30])
 _LASH = (0.09, 0.06, 0.06)
 _WHITE = (0.97, 0.97, 0.97)
+_EYE = 0.098  # half the width of an eye, in world units
 # How far the eyes open; the subject's left eye winks.
 _OPEN = {"surprised": 1.22, "laughing": 0.66, "smiling": 0.92, "sad": 0.85, "sleepy": 0.36}
 # Heights of a brow's inner end, middle and outer end tell most of an expression.
@@ -48,7 +49,7 @@ def _eye(s: Sculptor, spec: AvatarSpec, head: Head, side: int, skin):
         "almond": (1.14, 0.84, 8),
         "narrow": (1.12, 0.66, 4),
     }[spec.eye_shape]
-    size = 0.098 * spec.eyes
+    size = _EYE * spec.eyes
     full = size * tall
     openness = full * _OPEN.get(spec.expression, 1.0) / (0.9 + 0.1 * spec.lids)
     socket = _eye_place(spec, head, side)
@@ -81,7 +82,7 @@ def _eye(s: Sculptor, spec: AvatarSpec, head: Head, side: int, skin):
 
 
 def _closed_eye(s: Sculptor, spec: AvatarSpec, head: Head, side: int, skin):
-    size = 0.098 * spec.eyes
+    size = _EYE * spec.eyes
     socket = _eye_place(spec, head, side)
     s.ellipsoid("lid", socket, (1.12 * size, 0.050, 0.9 * size), skin * (0.97, 0.93, 0.92))
     arc = [socket + (x * size, -0.050 + 0.018 * x * x, 0.024 - 0.05 * x * x)

@@ -21,6 +21,7 @@ class Barber:
         # Hair lies on a skull set a little back and up, which leaves the face free.
         self.centre = head.centre + (0, 0.05, 0.045)
         self.parting = 0.32 * spec.parting
+        self.side = 1.0 if self.parting > 0 else -1.0
         self.covered = spec.headwear in COVERING_HEADWEAR
 
     def lock(self, points, girth, *, shade=1.0):
@@ -65,7 +66,7 @@ class Barber:
         """Hair combed from the parting down both sides as far as the ears."""
         x = self.parting
         for y in np.linspace(-0.60, 0.80, count):
-            root = np.array([x, y, np.sqrt(max(1.0 - x * x - y * y, 0.05))])
+            root = _over(x, y)
             for side in (-1, 1):
                 # The first locks frame the face, the others fall behind them.
                 end = np.array([side, 0.55 * y - 0.04, bottom - 0.30 * (y < -0.3) - 0.10 * y])
@@ -78,6 +79,13 @@ class Barber:
             first = np.array([0.3 * x, 0.25 + 0.1 * y, 0.9])
             last = np.array([x, y + 0.12, bottom * (0.35 + 0.65 * max(y, 0.0))])
             self.combed(first, last, (1.03, 1.05, 1.02), (0.04, 0.05, 0.025))
+
+    def falling(self, bottom, **curtain):
+        """Hair parted above and falling as a `curtain`."""
+        self.cap(0.035)
+        if not self.covered:
+            self.parted()
+        self.curtain(bottom, **curtain)
 
     def curtain(self, bottom, *, count=27, waves=0.0, flare=1.06, curl=0.0, girth=0.060):
         """Locks that fall from the sides and the back of the head to height ``bottom``."""
@@ -112,6 +120,11 @@ class Barber:
             self.combed(edge, knot, (1.01, 1.04, 1.06, 1.05), (0.036, 0.044, 0.030))
 
 
+def _over(x: float, y: float) -> np.ndarray:
+    """The direction to the upper half of the skull above (x, y)."""
+    return np.array([x, y, np.sqrt(max(1.0 - x * x - y * y, 0.05))])
+
+
 def grow(s: Sculptor, spec: AvatarSpec, head: Head, skin, colour, rng):
     """Adds the hair of ``spec``. A hat hides whatever stands up under it."""
     barber = Barber(s, spec, head, skin, colour, rng)
@@ -138,12 +151,12 @@ def _short(b: Barber):
 
 def _side_part(b: Barber):
     b.cap(0.02)
-    x = 0.50 if b.parting > 0 else -0.50
+    x = 0.50 * b.side
     b.backed()
     if b.covered:
         return
     for y in np.linspace(-0.66, 0.66, 22):
-        root = np.array([x, y, np.sqrt(max(1 - x * x - y * y, 0.05))])
+        root = _over(x, y)
         # A quiff over the forehead, swept to the other side and back.
         volume = 1.20 if y < -0.3 else 1.10
         across = np.array([-1.7 * x, 0.7 * y + 0.42, 0.42 - 0.15 * y])
@@ -179,24 +192,15 @@ def _afro(b: Barber):
 
 
 def _bob(b: Barber):
-    b.cap(0.035)
-    if not b.covered:
-        b.parted()
-    b.curtain(-0.20, flare=1.10, curl=0.28, girth=0.068)
+    b.falling(-0.20, flare=1.10, curl=0.28, girth=0.068)
 
 
 def _long(b: Barber):
-    b.cap(0.035)
-    if not b.covered:
-        b.parted()
-    b.curtain(-0.74, flare=1.06)
+    b.falling(-0.74, flare=1.06)
 
 
 def _wavy(b: Barber):
-    b.cap(0.035)
-    if not b.covered:
-        b.parted()
-    b.curtain(-0.62, count=23, waves=0.078, flare=1.22, girth=0.062)
+    b.falling(-0.62, count=23, waves=0.078, flare=1.22, girth=0.062)
 
 
 def _ponytail(b: Barber):
@@ -205,13 +209,12 @@ def _ponytail(b: Barber):
     root = b.head.at(0, 1.06, 0.60)
     b.s.ball("hair", root, 0.085, _TIE * b.colour)
     # It swings out behind and comes to rest beside the neck, where the front sees it too.
-    side = 1.0 if b.parting > 0 else -1.0
     path = np.array([(0, 0, 0), (0.12, 0.12, 0.10), (0.27, 0.14, 0.07), (0.40, 0.10, -0.06),
                      (0.48, 0.03, -0.24), (0.51, -0.05, -0.44), (0.49, -0.12, -0.62),
                      (0.45, -0.17, -0.78)])  # fmt: skip
     for _ in range(12):
         loose = np.minimum(np.arange(len(path)), 3)[:, None] / 3
-        tail = path * (side, 1, 1) + loose * 0.05 * b.rng.standard_normal(3)
+        tail = path * (b.side, 1, 1) + loose * 0.05 * b.rng.standard_normal(3)
         b.lock(root + tail, (0.045, 0.070, 0.060, 0.018))
 
 
@@ -276,13 +279,12 @@ def _braids(b: Barber):
 
 def _undercut(b: Barber):
     b.cap(0.010, 0.45 * b.colour + 0.55 * b.skin)
-    side = 1.0 if b.parting > 0 else -1.0
     if b.covered:
         return
     for y in np.linspace(-0.66, 0.62, 16):
         for x in (-0.38, -0.08, 0.22):
-            root = np.array([side * x, y, np.sqrt(max(1 - x * x - y * y, 0.05))])
-            tip = np.array([side * (x + 0.46), y + 0.26, root[2] * 0.85])
+            root = _over(b.side * x, y)
+            tip = np.array([b.side * (x + 0.46), y + 0.26, root[2] * 0.85])
             volume = 1.20 if y < 0 else 1.12
             b.combed(root, tip, (1.00, volume, 1.10), (0.040, 0.056, 0.018), count=4)
 

@@ -21,18 +21,23 @@ from rodin_jax.data.avatars.distance import (
     look_up,
     look_up_nearest,
     nearby,
-    normal,
     primitives_near,
+    surface,
     tabulate,
     union,
 )
 from rodin_jax.data.avatars.sculpture import SHINE, WRAP, Sculpture
 from rodin_jax.types import Rays, pytree
 
-# Directions towards the lights (unit) and their colours; the key stands to the upper front.
-_KEY, _KEY_COLOUR = np.array([0.42, -0.74, 0.53]), np.array([1.0, 0.96, 0.90]) * 0.62
-_FILL, _FILL_COLOUR = np.array([-0.75, -0.45, 0.25]), np.array([0.86, 0.92, 1.0]) * 0.24
-_RIM, _RIM_COLOUR = np.array([-0.25, 0.85, 0.45]), np.array([1.0, 0.98, 0.95]) * 0.32
+
+def _unit(x: float, y: float, z: float) -> np.ndarray:
+    return np.array([x, y, z]) / np.linalg.norm([x, y, z])
+
+
+# Directions towards the lights and their colours; the key stands to the upper front.
+_KEY, _KEY_COLOUR = _unit(0.42, -0.74, 0.53), np.array([1.0, 0.96, 0.90]) * 0.62
+_FILL, _FILL_COLOUR = _unit(-0.75, -0.45, 0.25), np.array([0.86, 0.92, 1.0]) * 0.24
+_RIM, _RIM_COLOUR = _unit(-0.25, 0.85, 0.45), np.array([1.0, 0.98, 0.95]) * 0.32
 _SKY, _GROUND = np.array([1.0, 1.0, 1.02]) * 0.44, np.array([1.0, 0.93, 0.88]) * 0.34
 _FIRST_STEPS, _STEPS = 14, 64
 _CHUNK = 1024
@@ -180,13 +185,13 @@ def _sample(sculpture: Sculpture, grid: DistanceGrid, rays: Rays, start, width):
     t = t + union(sculpture, nearby(sculpture, points, some), points)
     points = rays.origins + t[:, None] * rays.directions
     found = nearby(sculpture, points, some)
-    normals = normal(sculpture, found, points)
+    rest, normals = surface(sculpture, found, points)
     colour, part = paint.colours(sculpture, points, normals, found)
     rgb = _light(grid, rays, points, normals, colour, part)
     rgb = paint.through_lenses(sculpture, rays, t, rgb)
     # What is left of the way to the surface, along the ray.
     slant = jnp.maximum(-(normals * rays.directions).sum(-1), 0.3)
-    t = t + union(sculpture, found, points) / slant
+    t = t + rest / slant
     there = alpha[:, None] > 0
     return jnp.concatenate(
         [
@@ -253,10 +258,10 @@ def _light(grid: DistanceGrid, rays: Rays, points, normals, colour, part):
     lamps = (_KEY, _KEY_COLOUR, shadow), (_FILL, _FILL_COLOUR, occlusion), (_RIM, _RIM_COLOUR, 1.0)
     for direction, lamp, visible in lamps:
         # Light wraps around what lets it through, which keeps the style soft.
-        cosine = normals @ (direction / np.linalg.norm(direction))
+        cosine = normals @ direction
         diffuse = jnp.clip((cosine + wrap) / (1.0 + wrap), 0.0, 1.0)
         light = light + (diffuse * visible)[:, None] * lamp
-    half = _KEY / np.linalg.norm(_KEY) - rays.directions
+    half = _KEY - rays.directions
     half = half / jnp.linalg.norm(half, axis=-1, keepdims=True)
     shine = jnp.asarray(SHINE)[part]
     gloss = shine * jnp.clip((normals * half).sum(-1), 0.0, 1.0) ** 30 * shadow
@@ -265,7 +270,7 @@ def _light(grid: DistanceGrid, rays: Rays, points, normals, colour, part):
 
 def _shadow(grid: DistanceGrid, points: Float[Array, "n 3"]) -> Float[Array, "n"]:
     """Penumbra of the key light: how nearly anything blocks the way, from the grid."""
-    direction = jnp.asarray(_KEY / np.linalg.norm(_KEY), jnp.float32)
+    direction = jnp.asarray(_KEY, jnp.float32)
     clear = jnp.ones(points.shape[0])
     for distance in (0.05, 0.1, 0.16, 0.23, 0.32, 0.44, 0.6):
         gap = look_up(grid, points + distance * direction)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from rodin_jax.data.avatars.spec import PATTERN
 from rodin_jax.types import pytree
 
 # Part: radius over which its primitives melt together (world units), shininess, and how strongly
@@ -31,7 +32,6 @@ MELT = np.array([melt for melt, _, _ in PARTS.values()], np.float32)
 SHINE = np.array([shine for _, shine, _ in PARTS.values()], np.float32)
 WRAP = np.array([wrap for _, _, wrap in PARTS.values()], np.float32)
 PART_NAMES = tuple(PARTS)
-PATTERNS = ("plain", "striped", "dotted")
 
 _ELLIPSOIDS, _RODS, _SPOTS, _LENSES = 32, 768, 40, 2
 _FAR = 9.0
@@ -49,7 +49,7 @@ class Sculpture:
       rod_part: as for the ellipsoids.
       spot: rows centre 3, radii 3, colour 3: soft ellipsoids of paint; later ones cover earlier.
       spot_part: which parts each spot may paint.
-      pattern: one-hot over `PATTERNS`, worn by the parts cloth.
+      pattern: one-hot over `spec.PATTERN`, worn by the parts cloth.
       pattern_colour: of its stripes or dots.
       lens: rows centre 3, half sizes 2, roundness (exponent of a superellipse), opacity: flat
         panes facing -y.
@@ -136,7 +136,7 @@ class Sculptor:
             rod_part=jnp.asarray([PART_NAMES.index(part) for part, _ in rods]),
             spot=jnp.asarray([row for _, row in spots], jnp.float32),
             spot_part=jnp.asarray([[name in parts for name in PART_NAMES] for parts, _ in spots]),
-            pattern=jnp.asarray([pattern == name for name in PATTERNS], jnp.float32),
+            pattern=jnp.asarray([pattern == name for name in PATTERN], jnp.float32),
             pattern_colour=jnp.asarray(np.clip(pattern_colour, 0, 1), jnp.float32),
             lens=jnp.asarray(lenses, jnp.float32),
             floor=jnp.float32(floor),
