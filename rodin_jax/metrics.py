@@ -18,6 +18,11 @@ def psnr(a: Pictures, b: Pictures) -> Float[Array, "*b"]:
     return -10.0 * jnp.log10(mse(a, b))
 
 
+def decibels(error: float) -> float:
+    """PSNR in dB of a mean squared error of colours in [0, 1]; at most 100."""
+    return float(-10 * np.log10(max(error, 1e-10)))
+
+
 def ssim(a: Pictures, b: Pictures, *, window: int = 11, sigma: float = 1.5) -> Float[Array, "*b"]:
     """Structural similarity (Wang et al. 2004): Gaussian window, population moments.
 

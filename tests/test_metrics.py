@@ -30,6 +30,7 @@ def test_metrics_agree_with_scikit_image():
 def test_limits():
     a = np.full((16, 16, 3), 0.5, np.float32)
     assert np.isinf(metrics.psnr(a, a))
+    assert metrics.decibels(0.01) == 20 and metrics.decibels(0.0) == 100
     np.testing.assert_allclose(metrics.ssim(a, a), 1.0)
     with pytest.raises(ValueError, match="at least 11"):
         metrics.ssim(a[:8], a[:8])

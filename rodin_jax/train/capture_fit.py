@@ -108,7 +108,7 @@ def fit_capture(
                 if not np.isfinite(error):
                     raise ValueError(f"the fit is not finite after {done} steps")
                 if progress is not None:
-                    progress(min(share, 1.0), -10 * np.log10(max(error, 1e-10)))
+                    progress(min(share, 1.0), metrics.decibels(error))
             found = look(planes, params)
     except KeyboardInterrupt:
         if done == 0:

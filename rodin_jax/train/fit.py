@@ -79,7 +79,8 @@ def _shared_decoder(config, subjects, total, decoder, options, workdir):
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *scenes)
 
         def report(step, mse):
-            logging.info("joint %5d / %d   %.2f dB", step, config.joint.steps, _decibels(mse))
+            logging.info("joint %5d / %d   %.2f dB", step, config.joint.steps,
+                         metrics.decibels(mse))  # fmt: skip
 
         params, planes = fit_jointly(
             stacked, decoder, jax.random.key(config.seed), options=options, size=config.size,
@@ -163,11 +164,6 @@ def _scene(views, options) -> fitting.Scene:
 def _on_white(rgba: np.ndarray) -> np.ndarray:
     alpha = rgba[..., 3:].astype(np.float32) / 255
     return rgba[..., :3].astype(np.float32) / 255 * alpha + 1 - alpha
-
-
-def _decibels(mse: float) -> float:
-    """Decibels of a mean squared error of colours in [0, 1]."""
-    return float(-10 * np.log10(max(mse, 1e-10)))
 
 
 def _digest(params) -> str:
