@@ -29,6 +29,7 @@ from rodin_jax.data import images
 from rodin_jax.data.captures import files, framing
 from rodin_jax.data.captures.fields import CaptureError, flag
 from rodin_jax.data.captures.lens import read_lens, undistort
+from rodin_jax.data.captures.pinholes import as_arrays
 
 __all__ = ["Capture", "CaptureError", "Source", "read_capture", "write_capture"]
 
@@ -159,9 +160,7 @@ def write_capture(
     root = pathlib.Path(directory)
     count, height, width = pictures.shape[:3]
     splits = {"train": range(count)} if splits is None else splits
-    pose, focal, centre = (
-        np.asarray(x, np.float64) for x in (cameras.pose, cameras.focal, cameras.centre)
-    )
+    pose, focal, centre = as_arrays(cameras)
     for split, indices in splits.items():
         (root / split).mkdir(parents=True, exist_ok=True)
         frames = []

@@ -13,7 +13,7 @@ import pytest
 from rodin_jax import cameras, cli
 from rodin_jax.data.builder import load_subjects
 from rodin_jax.data.capture import read_capture, write_capture
-from rodin_jax.data.captures import training_set
+from rodin_jax.data.captures import pinholes, training_set
 from rodin_jax.data.images import encode_png
 
 SIZE = 32
@@ -111,7 +111,7 @@ def test_the_square_shows_the_cube_and_stays_in_the_picture():
     near = cameras.orbit(jnp.array([0.0]), jnp.zeros(1), 400, radius=8.0)
     corner, edge = training_set.square(near, 400, 400)
     places = np.asarray(cameras.project(
-        jax.tree.map(lambda x: x[0], near), jnp.asarray(training_set._CORNERS, jnp.float32)
+        jax.tree.map(lambda x: x[0], near), jnp.asarray(pinholes.CORNERS, jnp.float32)
     ))  # fmt: skip
     assert (places >= corner).all() and (places <= corner + edge[0] + 1).all() and edge[0] < 200
     inside = cameras.orbit(jnp.array([0.0]), jnp.zeros(1), 400, radius=0.5)

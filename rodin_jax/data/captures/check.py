@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from rodin_jax.data.capture import Capture
 from rodin_jax.data.captures import framing
+from rodin_jax.data.captures.pinholes import as_arrays, project
 
 _FEW, _VERY_FEW = 20, 8
 _NEAR = np.cos(np.radians(40))  # directions of neighbours
@@ -104,10 +105,7 @@ _CUBE = {
 
 def examine(capture: Capture) -> Report:
     """Looks at everything; a capture that can be read can be examined."""
-    pose, focal, centre = (
-        np.asarray(x, np.float64)
-        for x in (capture.cameras.pose, capture.cameras.focal, capture.cameras.centre)
-    )
+    pose, focal, centre = as_arrays(capture.cameras)
     _, height, width, _ = capture.images.shape
     alpha = framing.silhouettes(capture.images[..., 3])
     views = framing.Views(pose, focal, centre, alpha, width, height)
@@ -224,10 +222,7 @@ def _sees_cube(views: framing.Views) -> np.ndarray:
     """Whether some point of the cube is in each picture."""
     steps = np.linspace(-1, 1, 7)
     points = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
-    local = np.einsum("nji,npj->npi", views.pose[:, :3, :3], points - views.pose[:, None, :3, 3])
-    depth = np.where(local[..., 2] < -1e-6, -local[..., 2], np.nan)
-    places = local[..., :2] / depth[..., None] * [1, -1] * views.focal[:, None]
-    places = places + views.centre[:, None]
+    places, _ = project(views.pose, views.focal, views.centre, points)
     return ((places >= 0) & (places <= [views.width, views.height])).all(-1).any(-1)
 
 

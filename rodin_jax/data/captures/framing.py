@@ -27,6 +27,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from rodin_jax.data.captures.fields import CaptureError, number, vector
+from rodin_jax.data.captures.pinholes import project, rays
 
 _FIELDS = ("scale", "offset", "aabb_scale", "aabb")
 _SCALE = 0.33  # instant-ngp's default: the NeRF-synthetic objects in its unit cube
@@ -151,7 +152,7 @@ def looked_at(views: Views) -> tuple[Float[np.ndarray, "3"] | None, float]:
     (None, 0) if the rays are parallel, or the point is behind most cameras.
     """
     middle = np.array([views.width, views.height]) / 2
-    directions = _directions(views, np.broadcast_to(middle, (len(views.pose), 1, 2)))[:, 0]
+    directions = _directions(views, middle[None])[:, 0]
     origins = views.pose[:, :3, 3]
     across = np.eye(3) - directions[:, :, None] * directions[:, None, :]
     matrix = across.sum(0)
@@ -184,12 +185,8 @@ def extent(
     seen, full = np.zeros(len(points), int), np.zeros(len(points), int)
     solid = views.alpha > 127
     for i, pose in enumerate(views.pose):
-        local = (points - pose[:3, 3]) @ pose[:3, :3]
-        ahead = local[:, 2] < -1e-6
-        depth = np.where(ahead, -local[:, 2], 1)
-        x = local[:, 0] / depth * views.focal[i, 0] + views.centre[i, 0]
-        y = -local[:, 1] / depth * views.focal[i, 1] + views.centre[i, 1]
-        here = ahead & (x >= 0) & (x < views.width) & (y >= 0) & (y < views.height)
+        x, y = project(pose, views.focal[i], views.centre[i], points)[0].T
+        here = (x >= 0) & (x < views.width) & (y >= 0) & (y < views.height)
         full[here] += solid[i, y[here].astype(int), x[here].astype(int)]
         seen += here
     counted = (2 * seen >= len(views.pose)) & (full >= 0.95 * seen) & (seen > 0)
@@ -206,7 +203,7 @@ def outside(views: Views) -> Float[np.ndarray, "n"]:
         for edge in (views.height, views.width)
     )
     x, y = np.meshgrid(columns + 0.5, rows + 0.5)
-    pixels = np.stack([x, y], axis=-1).reshape(1, -1, 2)
+    pixels = np.stack([x, y], axis=-1).reshape(-1, 2)
     full = views.alpha[:, rows[:, None], columns].reshape(len(views.pose), -1) > 127
     met = _meets(views.pose[:, None, :3, 3], _directions(views, pixels))
     return (full & ~met).sum(1) / np.maximum(full.sum(1), 1)
@@ -229,12 +226,10 @@ def _around(middle: Float[np.ndarray, "3"], half: float, reason: str) -> Placeme
     return Placement(1 / half, tuple((-middle / half).tolist()), reason)
 
 
-def _directions(views: Views, pixels: Float[np.ndarray, "..."]) -> Float[np.ndarray, "n p 3"]:
-    """Unit rays through image coordinates ``[n or 1, p, 2]``."""
-    flat = (pixels - views.centre[:, None]) / views.focal[:, None]
-    local = np.stack([flat[..., 0], -flat[..., 1], -np.ones_like(flat[..., 0])], axis=-1)
-    rays = np.einsum("nij,npj->npi", views.pose[:, :3, :3], local)
-    return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+def _directions(views: Views, pixels: Float[np.ndarray, "p 2"]) -> Float[np.ndarray, "n p 3"]:
+    """Unit vectors through image coordinates."""
+    through = rays(views.pose, views.focal, views.centre, pixels)
+    return through / np.linalg.norm(through, axis=-1, keepdims=True)
 
 
 def _meets(origins: Float[np.ndarray, "..."], directions: Float[np.ndarray, "..."]):

@@ -8,13 +8,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from rodin_jax.data.capture import Capture
 from rodin_jax.data.captures.check import Report
+from rodin_jax.data.captures.pinholes import CORNERS, as_arrays, project, rays
 
 _WIDTH, _GAP, _COLUMNS, _ROWS = 1200, 12, 8, 4
 _NAME = 10  # characters before a line's value
 _INK, _PALE, _RED = (40, 44, 52), (190, 195, 205), (205, 40, 40)
 _SPLITS = {"train": (40, 100, 200), "val": (225, 145, 20), "test": (30, 150, 80)}
 _OTHER = (130, 80, 170)
-_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 _EDGES = [(i, j) for i in range(8) for j in range(i) if bin(i ^ j).count("1") == 1]
 
 
@@ -36,25 +36,29 @@ def draw(capture: Capture, report: Report) -> UInt8[np.ndarray, "h w 3"]:
         colour = _RED if line.startswith("WRONG") else _INK
         for column, part in ((0, line[:_NAME]), (85, line[_NAME:])):
             pen.text((_GAP + column, _GAP + 20 * i), part.strip(), fill=colour, font=_font(15))
-    pose = np.asarray(capture.cameras.pose, np.float64)
+    cameras = as_arrays(capture.cameras)
     wrong = {i for finding in report.findings if finding.serious for i in finding.pictures}
     colours = _colours(capture, wrong)
     top = text_height + _GAP
-    fans = _fans(capture)
+    eyes = cameras[0][:, :3, 3]
+    # To the corners of each picture.
+    fans = rays(*cameras, np.array([[0, 0], [width, 0], [width, height], [0, height]], float))
     for place, (title, axes) in enumerate({"top: x right, y up": (0, 1),
                                            "side: y right, z up": (1, 2)}.items()):  # fmt: skip
-        panel = _panel(pose[:, :3, 3], fans, colours, axes, half, title)
+        panel = _panel(eyes, fans, colours, axes, half, title)
         page.paste(panel, (_GAP + place * (half + _GAP), top))
     legend = {split: _SPLITS.get(split, _OTHER) for split in capture.splits} | (
         {"wrong": _RED} if wrong else {}
     )
     for i, (name, colour) in enumerate(legend.items()):
         pen.text((_GAP + 8, top + 28 + 18 * i), name, fill=colour, font=_font(13))
+    cube, depth = project(*cameras, CORNERS)
     names = capture.source.names if capture.source is not None else ()
     for place, i in enumerate(shown.tolist()):
         row, column = divmod(place, _COLUMNS)
         corner = (_GAP + column * (cell + _GAP), top + half + _GAP + row * (tall + 18 + _GAP))
-        page.paste(_thumbnail(capture, i, cell, tall, colours[i]), corner)
+        thumbnail = _thumbnail(capture.images[i], cube[i], depth[i], cell, tall, colours[i])
+        page.paste(thumbnail, corner)
         name = f"{i}" + (f"  {names[i][-18:]}" if names else "")
         pen.text((corner[0], corner[1] + tall + 2), name, fill=colours[i], font=_font(12))
     return np.asarray(page)
@@ -66,19 +70,6 @@ def _colours(capture: Capture, wrong: set[int]) -> list[tuple[int, int, int]]:
         for i in rows.tolist():
             colours[i] = _SPLITS.get(split, _OTHER)
     return [_RED if i in wrong else colour for i, colour in enumerate(colours)]
-
-
-def _fans(capture: Capture) -> Float[np.ndarray, "n 4 3"]:
-    """Unit-depth offsets from each camera to the corners of its picture."""
-    _, height, width, _ = capture.images.shape
-    pose, focal, centre = (
-        np.asarray(x, np.float64)
-        for x in (capture.cameras.pose, capture.cameras.focal, capture.cameras.centre)
-    )
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
-    flat = (corners - centre[:, None]) / focal[:, None] * [1, -1]
-    local = np.concatenate([flat, -np.ones_like(flat[..., :1])], axis=-1)
-    return np.einsum("nij,nkj->nki", pose[:, :3, :3], local)
 
 
 def _panel(eyes, fans, colours, axes, size, title) -> Image.Image:
@@ -117,9 +108,16 @@ def _panel(eyes, fans, colours, axes, size, title) -> Image.Image:
     return panel
 
 
-def _thumbnail(capture: Capture, i: int, width: int, height: int, colour) -> Image.Image:
-    """The picture over a checkerboard, and the cube as its camera sees it."""
-    picture = Image.fromarray(capture.images[i])
+def _thumbnail(
+    pixels: UInt8[np.ndarray, "h w 4"],
+    cube: Float[np.ndarray, "8 2"],
+    depth: Float[np.ndarray, "8"],
+    width: int,
+    height: int,
+    colour,
+) -> Image.Image:
+    """The picture over a checkerboard, and the cube, whose corners are at pixels ``cube`` of it."""
+    picture = Image.fromarray(pixels)
     full = picture.size
     picture = picture.convert("RGBa").resize((width, height), Image.Resampling.BOX).convert("RGBA")
     y, x = np.mgrid[:height, :width] // 8
@@ -128,18 +126,10 @@ def _thumbnail(capture: Capture, i: int, width: int, height: int, colour) -> Ima
     back.alpha_composite(picture)
     back = back.convert("RGB")
     pen = ImageDraw.Draw(back)
-    pose, focal, centre = (
-        np.asarray(x[i], np.float64)
-        for x in (capture.cameras.pose, capture.cameras.focal, capture.cameras.centre)
-    )
-    local = (_CORNERS - pose[:3, 3]) @ pose[:3, :3]
+    cube = cube * [width / full[0], height / full[1]]
     for a, b in _EDGES:
-        if max(local[a, 2], local[b, 2]) < -1e-3:
-            ends = [
-                tuple((local[k, :2] / -local[k, 2] * [1, -1] * focal + centre)
-                      * [width / full[0], height / full[1]])
-                for k in (a, b)
-            ]  # fmt: skip
+        if min(depth[a], depth[b]) > 1e-3:
+            ends = [tuple(cube[k]) for k in (a, b)]
             if np.abs(ends).max() < 1e5:
                 pen.line(ends, fill=(120, 120, 130))
     pen.rectangle([0, 0, width - 1, height - 1], outline=colour, width=2)

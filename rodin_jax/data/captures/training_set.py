@@ -33,10 +33,10 @@ from rodin_jax.data.builder import find_data_sets
 from rodin_jax.data.capture import read_capture
 from rodin_jax.data.captures import files
 from rodin_jax.data.captures.fields import CaptureError, text
+from rodin_jax.data.captures.pinholes import CORNERS, as_arrays, project
 
 NOBODY = "a person"
 _MAX_TEXT_BYTES, _MAX_CAPTIONS, _MAX_WORDS = 64_000, 64, 100
-_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 
 
 def build(
@@ -116,13 +116,8 @@ def square(
       width: of the pictures.
       height: of the pictures.
     """
-    pose, focal, centre = (
-        np.asarray(x, np.float64) for x in (camera.pose, camera.focal, camera.centre)
-    )
-    local = np.einsum("nji,npj->npi", pose[:, :3, :3], _CORNERS - pose[:, None, :3, 3])
-    ahead = (local[..., 2] < -1e-3).all(1)
-    depth = np.where(ahead[:, None], -local[..., 2], 1.0)
-    places = local[..., :2] / depth[..., None] * [1, -1] * focal[:, None] + centre[:, None]
+    places, depth = project(*as_arrays(camera), CORNERS)
+    ahead = (depth > 1e-3).all(1)
     low, high = places.min(1), places.max(1)
     size, whole = np.array([width, height]), min(width, height)
     edge = np.where(ahead, np.clip((high - low).max(1), min(16, whole), whole), whole)
@@ -150,10 +145,7 @@ def _subject(folder: pathlib.Path, views: int, size: int) -> dict[str, Any]:
     count, height, width, _ = capture.images.shape
     corner, edge = square(capture.cameras, width, height)
     rows = np.linspace(0, count - 1, views).round().astype(int)
-    pose, focal, centre = (
-        np.asarray(x, np.float64)
-        for x in (capture.cameras.pose, capture.cameras.focal, capture.cameras.centre)
-    )
+    pose, focal, centre = as_arrays(capture.cameras)
     factor = (size / edge[rows])[:, None]
     portrait = _portrait(folder, size)
     if portrait is None:
