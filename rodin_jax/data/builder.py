@@ -10,7 +10,7 @@ import io
 import json
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex
 
 import jax.numpy as jnp
@@ -85,12 +85,9 @@ def generate(
         from rodin_jax.data import blender
 
         blender.require()
-    # TFDS prints of downloads, which there are none of, to a stdout that is the caller's.
-    with contextlib.redirect_stdout(io.StringIO()):
-        tfds = _tfds()
+    with quiet_tfds():
         from rodin_jax.data.rodin_avatars.builder import RodinAvatars
 
-        tfds.disable_progress_bar()
         builder = RodinAvatars(
             config=preset,
             data_dir=str(out),
@@ -131,7 +128,8 @@ def load_subjects(
     if len(found) != 1:
         names = ", ".join(str(path) for path in found) or "none"
         raise ValueError(f"{directory}: expected one data set (features.json), found {names}")
-    tfds = _tfds()
+    import tensorflow_datasets as tfds
+
     builder = tfds.builder_from_directory(str(found[0]))
     if split not in builder.info.splits:
         there = ", ".join(builder.info.splits)
@@ -187,7 +185,11 @@ def find_data_sets(directory: pathlib.Path) -> list[pathlib.Path]:
     return sorted(file.parent for file in files if "incomplete." not in file.parent.name)
 
 
-def _tfds():
-    import tensorflow_datasets
+@contextlib.contextmanager
+def quiet_tfds() -> Iterator[None]:
+    """Silences TFDS, which prints of downloads that there are none of to the caller's stdout."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        import tensorflow_datasets as tfds
 
-    return tensorflow_datasets
+        tfds.disable_progress_bar()
+        yield

@@ -16,7 +16,6 @@ around a picture, for what was not photographed is neither empty nor white.
 """
 
 import contextlib
-import io
 import pathlib
 import tempfile
 import time
@@ -29,7 +28,7 @@ from tqdm import tqdm
 
 from rodin_jax.cameras import Camera
 from rodin_jax.data import images
-from rodin_jax.data.builder import find_data_sets
+from rodin_jax.data.builder import find_data_sets, quiet_tfds
 from rodin_jax.data.capture import read_capture
 from rodin_jax.data.captures import files
 from rodin_jax.data.captures.fields import CaptureError, text
@@ -253,14 +252,10 @@ def _attributes(folder: pathlib.Path) -> dict[str, str]:
 
 
 def _write(out: pathlib.Path, names, read, views: int, size: int, scratch: str) -> None:
-    # TFDS prints of downloads, which there are none of, to a stdout that is the caller's.
-    with contextlib.redirect_stdout(io.StringIO()):
-        import tensorflow_datasets as tfds
-
+    with quiet_tfds():
         from rodin_jax.data.rodin_captures.builder import RodinCaptures
 
-        tfds.disable_progress_bar()
-        RodinCaptures(names=names, read=read, views=views, size=size, data_dir=str(out)).make(
+        RodinCaptures(names=names, read=read, views=views, size=size, data_dir=str(out)).write(
             scratch
         )
 

@@ -78,6 +78,17 @@ class SubjectsBuilder(tfds.core.GeneratorBasedBuilder):
         with _canonical_bytes():
             super().download_and_prepare(**kwargs)
 
+    def write(self, scratch: str | pathlib.Path) -> None:
+        """Writes the data set whole or not at all, and drops what killed runs left of it.
+
+        Args:
+          scratch: a folder to throw away; nothing is downloaded, but TFDS makes it.
+        """
+        final = pathlib.Path(self.data_dir)
+        for unfinished in final.parent.glob(f"incomplete.*_{final.name}"):
+            shutil.rmtree(unfinished)
+        self.download_and_prepare(download_dir=str(scratch))
+
 
 class RodinAvatars(SubjectsBuilder):
     """Avatars with multi-view pictures, cameras, captions and attributes, split by subject."""
@@ -165,10 +176,7 @@ class RodinAvatars(SubjectsBuilder):
             if found != wanted:
                 raise ValueError(f"{final}: holds a data set of {found}, expected {wanted}")
         else:
-            for unfinished in final.parent.glob(f"incomplete.*_{final.name}"):
-                shutil.rmtree(unfinished)
-            # Nothing is downloaded, but TFDS makes the folder.
-            self.download_and_prepare(download_dir=str(self.rendered_dir / "downloads"))
+            self.write(self.rendered_dir / "downloads")
         shutil.rmtree(self.rendered_dir, ignore_errors=True)
 
 

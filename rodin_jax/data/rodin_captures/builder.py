@@ -1,6 +1,5 @@
 """`RodinCaptures`: people's own captures in the form of `RodinAvatars`."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, SupportsIndex
 
@@ -45,12 +44,6 @@ class RodinCaptures(SubjectsBuilder):
             name: self._generate_examples(_OneByOne(self._read), part)
             for name, part in parts.items()
         }
-
-    def make(self, scratch: str) -> None:
-        """Writes the data set whole or not at all; ``scratch`` is a folder to throw away."""
-        for unfinished in self.data_path.parent.glob(f"incomplete.*_{self.data_path.name}"):
-            shutil.rmtree(unfinished)
-        self.download_and_prepare(download_dir=scratch)
 
 
 class _OneByOne:
