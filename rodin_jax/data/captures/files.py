@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from rodin_jax.data.captures import framing
 from rodin_jax.data.captures.fields import CaptureError, number, text, vector
+from rodin_jax.data.captures.lens import focal_names
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 MAX_FRAMES = 20_000
@@ -140,8 +141,8 @@ def _read_file(path: pathlib.Path, root: pathlib.Path, split: str) -> Transforms
         picture = _picture(name, root, f"{where}.file_path")
         mask = _mask(entry, picture, root, where)
         # What a frame says of its focal length outranks every way its file may say it.
-        own = {axis for axis in "xy" if any(n in entry for n in _focal_names(axis))}
-        hidden = {n for axis in own for n in _focal_names(axis)}
+        own = {axis for axis in "xy" if any(n in entry for n in focal_names(axis))}
+        hidden = {n for axis in own for n in focal_names(axis)}
         inherited = {n: value for n, value in common.items() if n not in hidden}
         mine = splits.pop(_normal(name), rest) if listed else split
         frames.append(Frame(where, name, picture, mask, pose, {**inherited, **entry}, mine))
@@ -149,10 +150,6 @@ def _read_file(path: pathlib.Path, root: pathlib.Path, split: str) -> Transforms
         name, mine = splits.popitem()
         raise CaptureError(f"{path}: {mine}_filenames: {name[:80]!r} is no frame's file_path")
     return Transforms(path, common, placement, [frame for frame in frames if frame.split])
-
-
-def _focal_names(axis: str) -> tuple[str, ...]:
-    return f"fl_{axis}", f"{axis}_fov", f"camera_angle_{axis}"
 
 
 def _check_applied(common: Mapping[str, Any], path: pathlib.Path) -> None:

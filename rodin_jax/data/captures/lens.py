@@ -84,6 +84,11 @@ def read_lens(fields: Mapping[str, Any], where: str, width: int, height: int) ->
     return Lens((fl_x, fl_y), (cx, cy), *_distortion(fields, where))
 
 
+def focal_names(axis: str) -> tuple[str, ...]:
+    """The fields that say the focal length along x or y; the first that is there counts."""
+    return f"fl_{axis}", f"{axis}_fov", f"camera_angle_{axis}"
+
+
 def undistort(
     picture: UInt8[np.ndarray, "h w 4"], lens: Lens, where: str
 ) -> tuple[UInt8[np.ndarray, "h w 4"], Lens]:
@@ -137,8 +142,7 @@ def distort(lens: Lens, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _focal(fields: Mapping[str, Any], axis: str, edge: int, where: str) -> float | None:
-    name = next((n for n in (f"fl_{axis}", f"{axis}_fov", f"camera_angle_{axis}") if n in fields),
-                None)  # fmt: skip
+    name = next((n for n in focal_names(axis) if n in fields), None)
     if name is None:
         return None
     value = number(fields[name], f"{where}.{name}")
