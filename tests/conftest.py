@@ -1,4 +1,4 @@
-"""Type-checks every annotated public function while the tests run."""
+"""Type-checks every annotated public function while the tests run; what many tests use."""
 
 import os
 
@@ -9,6 +9,20 @@ os.environ.setdefault(
     "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0",
 )
 
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("rodin_jax", "typechecker.checked")
+
+
+@pytest.fixture
+def rodin(capsys):
+    """``rodin(*arguments)`` runs the command; exit code, and what it wrote to stdout and stderr."""
+    from rodin_jax import cli
+
+    def run(*arguments):
+        code = cli.main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

@@ -12,7 +12,7 @@ import tiny_bundle
 import trimesh
 from PIL import Image
 
-from rodin_jax import avatar, cli
+from rodin_jax import avatar
 from rodin_jax.avatar import Avatar, Media
 from rodin_jax.pipeline import RodinPipeline
 
@@ -29,16 +29,6 @@ def small(monkeypatch):
     tiny = Media(frames=8, size=32, portrait=32, resolution=16)
     monkeypatch.setattr(avatar, "QUICK", tiny)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-
-
-@pytest.fixture
-def rodin(capsys):
-    def run(*arguments):
-        code = cli.main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def names(folder):

@@ -43,10 +43,10 @@ def painter(monkeypatch):
 # Without Blender.
 
 
-def test_where_blender_is_missing_one_line_says_what_to_install(tmp_path, capsys, without_blender):
+def test_where_blender_is_missing_one_line_says_what_to_install(rodin, tmp_path, without_blender):
     out = tmp_path / "out"
-    code = cli.main(["data", "--preset", "smoke", "--source", "blender", "--out", str(out)])
-    lines = capsys.readouterr().err.strip().splitlines()
+    code, _, err = rodin("data", "--preset", "smoke", "--source", "blender", "--out", out)
+    lines = err.strip().splitlines()
     assert code == 1 and len(lines) == 1
     assert "pip install 'rodin_jax[blender]'" in lines[0]
     assert not any(out.iterdir())

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rodin_jax import cli
 from rodin_jax.cameras import Camera, look_at
 from rodin_jax.data.capture import Capture, write_capture
 from rodin_jax.data.captures import check, sheet
@@ -175,16 +174,6 @@ def test_the_page_shows_every_camera_and_picture():
     assert not (page == sheet._RED).all(-1).any()
     wide = dataclasses.replace(good, images=good.images[:, :8])  # thumbnails of any shape
     assert sheet.draw(wide, check.examine(wide)).shape[1] == 1200
-
-
-@pytest.fixture
-def rodin(capsys):
-    def run(*arguments):
-        code = cli.main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def test_the_command(rodin, tmp_path):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rodin_jax import cameras, cli
+from rodin_jax import cameras
 from rodin_jax.data.builder import load_subjects
 from rodin_jax.data.capture import read_capture, write_capture
 from rodin_jax.data.captures import pinholes, training_set
@@ -118,22 +118,16 @@ def test_the_square_shows_the_cube_and_stays_in_the_picture():
     np.testing.assert_array_equal(training_set.square(inside, 400, 300)[1], 300)
 
 
-def rodin(capsys, *arguments):
-    code = cli.main([str(a) for a in arguments])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def test_the_command(tmp_path, capsys):
+def test_the_command(rodin, tmp_path):
     root = folder(tmp_path / "in", ("a", "b"))
     out = tmp_path / "made" / "set"
-    code, said, err = rodin(capsys, "data", "--from", root, "--size", 16, "--views", 3, "--json",
-                            "--out", out)  # fmt: skip
+    options = ("--size", 16, "--views", 3, "--json")
+    code, said, err = rodin("data", "--from", root, *options, "--out", out)
     assert code == 0 and err == ""
     result = json.loads(said)
     assert result["subjects"] == 2 and result["views"] == 6 and result["out"] == str(out)
     assert load_subjects(out)[0].views.shape == (3, 16, 16, 4)
-    code, said, err = rodin(capsys, "data", "--from", root, "--out", out)
+    code, said, err = rodin("data", "--from", root, "--out", out)
     assert code == 1 and "holds a data set already" in err and err.count("\n") == 1
 
 
@@ -173,11 +167,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_one_bad_capture_stops_all_and_nothing_is_written(tmp_path, capsys, case):
+def test_one_bad_capture_stops_all_and_nothing_is_written(rodin, tmp_path, case):
     spoil, message = BAD[case]
     root = folder(tmp_path / "in", count=3)
     spoil(root)
-    code, out, err = rodin(capsys, "data", "--from", root, "--size", 8, "--out", tmp_path / "a/out")
+    code, out, err = rodin("data", "--from", root, "--size", 8, "--out", tmp_path / "a/out")
     assert code == 1 and out == "" and err.count("\n") == 1 and re.search(message, err), err
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
@@ -194,12 +188,12 @@ def test_one_bad_capture_stops_all_and_nothing_is_written(tmp_path, capsys, case
         (["--from", "in", "--out", "file"], 1, "file"),
     ],
 )
-def test_bad_requests(tmp_path, monkeypatch, capsys, arguments, code, message):
+def test_bad_requests(rodin, tmp_path, monkeypatch, arguments, code, message):
     monkeypatch.chdir(tmp_path)
     folder(tmp_path / "in", ("a",), count=3)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("mine")
-    got, out, err = rodin(capsys, "data", *arguments)
+    got, out, err = rodin("data", *arguments)
     assert got == code and out == "" and err.count("\n") == 1 and message in err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "file", "in"]
     assert (tmp_path / "file").read_text() == "mine"
