@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from gallery import sheet
 
 from rodin_jax.cameras import orbit
 from rodin_jax.data import avatars
@@ -52,9 +52,7 @@ def main():
         camera = orbit(turn, np.array([6.0]), size, fov=37.0, target=(0.0, 0.0, 0.02))
         view = render(spec, camera, size, samples=options.samples, threads=0)
         pictures.append(over_white(view[0]))
-    step = options.columns
-    rows = [np.concatenate(pictures[i : i + step], 1) for i in range(0, len(pictures), step)]
-    Image.fromarray(np.concatenate(rows)).save(options.out, optimize=True)
+    sheet(np.stack(pictures), options.columns).save(options.out, optimize=True)
 
 
 if __name__ == "__main__":
