@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
 from rodin_jax.nn.attention import RollOutAttention
-from rodin_jax.nn.blocks import Conv, ResBlock
+from rodin_jax.nn.blocks import Conv, ResBlock, depth_to_space, space_to_depth
 from rodin_jax.nn.embedding import Conditioning
 from rodin_jax.nn.norm import AdaptiveNorm
 
@@ -26,7 +26,7 @@ class UNet(nn.Module):
       channels: features at the finest scale.
       multipliers: features of each scale over ``channels``, finest first; scales halve the size.
       blocks: residual blocks per scale on the way down; one more on the way up.
-      attention: plane sizes, in texels, at which attention follows every residual block.
+      attention: plane sizes, in patches, at which attention follows every residual block.
       head_channels: channels per attention head.
       dropout: probability in every residual block; needs a 'dropout' key when training.
       conv: 'aware' (3D-aware), or the ablations 'plane' (no cross-plane context), 'rolled' (a 2D
@@ -36,6 +36,8 @@ class UNet(nn.Module):
         networks commute with the cyclic change of axes u -> v -> w.
       aware_everywhere: with False, scales that have attention convolve per plane: attention
         already lets planes communicate there (paper 4.1), and the kernels are three times smaller.
+      patch: the network works on squares of this many texels a side, each a texel of patch^2 times
+        the channels: a finer plane for the price of a coarse one. The paper has 1.
       remat: recompute activations of each block in the backward pass, to save memory.
       dtype: type of the computation; parameters and the output are float32.
     """
@@ -51,6 +53,7 @@ class UNet(nn.Module):
     norm: str = "plane"
     plane_embedding: bool = True
     aware_everywhere: bool = True
+    patch: int = 1
     remat: bool = False
     dtype: DTypeLike = jnp.float32
 
@@ -66,7 +69,8 @@ class UNet(nn.Module):
         """Runs the network.
 
         Args:
-          x: noisy planes; their size must be divisible by ``2 ** (len(multipliers) - 1)``.
+          x: noisy planes; their size must be divisible by
+            ``patch * 2 ** (len(multipliers) - 1)``.
           t: original diffusion time, 0 ... T - 1.
           z: latents of unit variance; None, or zeros, is the null condition.
           deterministic: False enables dropout.
@@ -75,6 +79,7 @@ class UNet(nn.Module):
           ValueError: an unknown ``conv`` or ``norm``, or sizes and channels that do not divide.
         """
         self._check(x)
+        x = space_to_depth(x, self.patch)
         last = len(self.multipliers) - 1
         concat = self.conv == "concat"
         planes = 3 if self.plane_embedding and not concat else 0
@@ -122,17 +127,18 @@ class UNet(nn.Module):
                 y = block(y, finer, f"up_{level}_grow", attend=False, resample="up")
 
         y = nn.silu(AdaptiveNorm(self.norm, dtype=self.dtype, name="norm_out")(y))
-        features = self.out_channels * (3 if concat else 1)
+        features = self.patch**2 * self.out_channels * (3 if concat else 1)
         y = Conv(features, edge, zero=True, dtype=self.dtype, name="conv_out")(y)
-        return (_unstack_channels(y) if concat else y).astype(jnp.float32)
+        y = _unstack_channels(y) if concat else y
+        return depth_to_space(y, self.patch).astype(jnp.float32)
 
     def _check(self, x):
         """Names the argument that is wrong before a shape error somewhere deep does not."""
         if self.conv not in CONVS:
             raise ValueError(f"conv must be one of {CONVS}, got {self.conv!r}")
-        divisor = 2 ** (len(self.multipliers) - 1)
+        divisor = self.patch * 2 ** (len(self.multipliers) - 1)
         if any(side % divisor for side in x.shape[-3:-1]):
-            raise ValueError(f"planes of {x.shape[-3:-1]} texels do not halve to 1/{divisor}")
+            raise ValueError(f"planes of {x.shape[-3:-1]} texels, expected multiples of {divisor}")
 
 
 def _stack_on_channels(x):

@@ -134,6 +134,9 @@ def fit_jointly(
             planes, params, moments, tuning = update(
                 planes, params, moments, tuning, jnp.asarray(chosen), grads
             )
+            # The cores of one CPU share a pool of threads: with several steps under way, those of
+            # a later one can take the threads that an earlier one's all-reduce is waiting for.
+            jax.block_until_ready(params)
             done += 1
             if done % max(steps // 50, 1) == 0:
                 report(done, float(mse.mean()))

@@ -89,6 +89,17 @@ def test_which_planes_hear_each_other(conv, attention, linked):
     assert (effect[0] > 1e-4) == linked
 
 
+@pytest.mark.parametrize("conv", ["aware", "concat"])
+def test_patches_are_texels_of_more_channels(conv):
+    """Patches of 2x2 texels: the same weights, seen as planes of half the size."""
+    x, t, z = inputs(1)
+    net = tiny(conv=conv, patch=2, multipliers=(1,))
+    apply, params = build(net, x, t, z)
+    coarse = tiny(conv=conv, multipliers=(1,), out_channels=4 * net.out_channels)
+    wanted = quick_jit(coarse.apply)(params, space_to_depth(x, 2), t, z)
+    np.testing.assert_allclose(apply(params, x, t, z), depth_to_space(wanted, 2), atol=1e-5)
+
+
 @pytest.mark.parametrize("norm", ["plane", "joint"])
 def test_convolution_of_the_roll_out_leaks_across_its_seams(norm):
     """The left column of plane 1 touches the right column of plane 0 on the roll-out."""
@@ -141,7 +152,8 @@ def test_the_papers_configuration_has_the_papers_size():
     [
         (tiny(conv="typo"), 8, "conv must be"),
         (tiny(norm="typo"), 8, "norm must be"),
-        (tiny(multipliers=(1, 1, 1, 1, 1)), 8, "do not halve"),
+        (tiny(multipliers=(1, 1, 1, 1, 1)), 8, "expected multiples"),
+        (tiny(patch=3), 8, "expected multiples"),
         (UNet(4, 8, (1,), 1, (8,), head_channels=5), 8, "heads of 5"),
     ],
 )
