@@ -28,14 +28,14 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.subjects = 0  # how many of the data set's; 0: all
 
     config.size = 64
-    config.base_size = 16
-    config.channels = 8
-    config.steps = 500  # of each subject with the frozen decoder
+    config.base_size = 32
+    config.channels = 16
+    config.steps = 700  # of each subject with the frozen decoder
     config.rate = 3e-2
     config.at_once = 2  # subjects on each device
     config.shard_size = 32
     config.joint = ml_collections.ConfigDict(
-        {"subjects": 32, "group": 8, "steps": 1200, "rate": 5e-3}
+        {"subjects": 32, "group": 8, "visit": 25, "steps": 1600, "rate": 5e-3}
     )
     config.options = ml_collections.ConfigDict(
         {
@@ -46,10 +46,10 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
             "sparsity": 5e-5,
             "smoothness": 3e-5,
             "distortion": 1e-3,
-            "variation": 1.0,
+            "variation": 0.5,
             "decay": 1e-4,
             "reach": 0.02,
-            "lowest": 16,
+            "lowest": 32,
             "grid": 48,
         }
     )
@@ -60,19 +60,19 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     if preset == "smoke":
         config.size, config.base_size, config.channels = 16, 8, 4
         config.steps, config.at_once = 40, 1
-        config.joint.update(subjects=4, group=4, steps=60)
+        config.joint.update(subjects=4, group=4, visit=15, steps=60)
         config.options.update(rays=128, empty_points=64, lowest=8, grid=16)
         config.model.update(width=16)
     elif preset == "small":
         config.size, config.base_size, config.channels = 128, 32, 16
         config.steps, config.at_once = 1500, 8
-        config.joint.update(subjects=200, group=8, steps=20_000)
+        config.joint.update(subjects=200, group=8, visit=50, steps=20_000)
         config.options.update(rays=2048, samples=16, empty_points=2048, lowest=32, grid=96)
         config.model.update(width=64, octaves=2)
     elif preset == "paper":
         config.size, config.base_size, config.channels = 256, 64, 32
         config.steps, config.at_once = 3000, 4
-        config.joint.update(subjects=1000, group=8, steps=200_000)
+        config.joint.update(subjects=1000, group=8, visit=50, steps=200_000)
         config.options.update(rays=4096, samples=24, empty_points=4096, lowest=64, grid=128)
         config.model.update(width=128, octaves=2)
     elif preset != "nano":

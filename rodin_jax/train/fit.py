@@ -1,13 +1,15 @@
 """The fit stage (paper 3.1, supplement B.2): many subjects to planes that share one decoder.
 
 Joint stage over the first subjects, then the decoder is frozen and every subject is fitted to it,
-several at once. A stopped run continues: the decoder is kept in ``workdir/joint.safetensors`` and
-finished subjects in ``workdir/planes``.
+several at once. A stopped run continues: the joint stage from ``workdir/joint``, which gives way to
+the decoder in ``workdir/joint.safetensors``, and then after the subjects in ``workdir/planes``.
 """
 
+import functools
 import hashlib
 import logging
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from rodin_jax.train import export, fitting
 from rodin_jax.train.joint import fit_jointly, spread
 
 PART = "decoder"
+_MEMORY_BYTES = 4 << 30  # of pictures kept in memory during the joint stage
 _SAMPLES = 16  # field evaluations a ray when a held-out view is drawn
 
 
@@ -74,21 +77,27 @@ def _shared_decoder(config, subjects, total, decoder, options, workdir):
     """The decoder's parameters and the mean planes: read if there, else learned jointly."""
     kept = workdir / "joint.safetensors"
     if not kept.exists():
-        first = [subjects[i] for i in range(min(config.joint.subjects, total))]
-        scenes = [_scene(_training_views(s), options) for s in first]
-        stacked = jax.tree.map(lambda *x: jnp.stack(x), *scenes)
+        count = min(config.joint.subjects, total)
+        size = subjects[0].views.shape
+        fits = max(_MEMORY_BYTES // (2 * int(np.prod(size))), 1)
+
+        @functools.lru_cache(maxsize=fits)
+        def scene_of(i):
+            return _scene(_training_views(subjects[i]), options)
 
         def report(step, mse):
-            logging.info("joint %5d / %d   %.2f dB", step, config.joint.steps,
-                         metrics.decibels(mse))  # fmt: skip
+            decibels = metrics.decibels(mse)
+            logging.info("joint %5d / %d   %.2f dB", step, config.joint.steps, decibels)
 
-        params, planes = fit_jointly(
-            stacked, decoder, jax.random.key(config.seed), options=options, size=config.size,
-            channels=config.channels, steps=config.joint.steps, group=config.joint.group,
+        params, mean = fit_jointly(
+            scene_of, count, decoder, jax.random.key(config.seed), folder=workdir / "joint",
+            options=options, size=config.size, channels=config.channels,
+            steps=config.joint.steps, group=config.joint.group, visit=config.joint.visit,
             rate=config.rate, decoder_rate=config.joint.rate, report=report,
         )  # fmt: skip
-        tree = {"params": params, "mean_planes": planes.mean(0)}
+        tree = {"params": params, "mean_planes": mean}
         weights.save_params(kept, jax.tree.map(np.asarray, tree))
+    shutil.rmtree(workdir / "joint", ignore_errors=True)
     found = weights.load_params(kept)
     return found["params"], jnp.asarray(found["mean_planes"])
 

@@ -8,11 +8,12 @@ import pytest
 from rodin_jax import cameras, rendering, triplanes
 from rodin_jax.data.capture import Capture
 from rodin_jax.nn.decoder import Decoder
-from rodin_jax.train import fitting
+from rodin_jax.train import fitting, shelf
 from rodin_jax.train.capture_fit import fit_capture
-from rodin_jax.train.joint import fit_jointly
+from rodin_jax.train.joint import fit_jointly, levels
 
 KEY = jax.random.key(0)
+DECODER = Decoder(width=16, octaves=1)
 OPTIONS = fitting.FitOptions(rays=128, samples=8, empty_points=64, lowest=8, grid=16)
 
 
@@ -76,23 +77,63 @@ def test_a_transparent_capture_is_refused(capture):
         fit_capture(empty, steps=20)
 
 
-def test_joint_stage_then_frozen_decoder(capture):
+@pytest.fixture(scope="module")
+def scenes(capture):
+    """The ball and the same ball in other colours."""
     train = capture.splits["train"]
     camera = jax.tree.map(lambda x: x[train], capture.cameras)
-    mirrored = capture.images[train][..., [2, 1, 0, 3]]  # the same ball in other colours
-    scenes = [fitting.prepare(jnp.asarray(x), camera, grid=16)
-              for x in (capture.images[train], mirrored)]  # fmt: skip
-    decoder = Decoder(width=16, octaves=1)
-    errors = []
-    params, planes = fit_jointly(
-        jax.tree.map(lambda *x: jnp.stack(x), *scenes), decoder, KEY, options=OPTIONS, size=16,
-        channels=4, steps=60, group=2, report=lambda step, mse: errors.append(mse),
+    images = capture.images[train]
+    return [fitting.prepare(jnp.asarray(x), camera, grid=16)
+            for x in (images, images[..., [2, 1, 0, 3]])]  # fmt: skip
+
+
+def learn_jointly(scenes, folder, report=lambda step, mse: None):
+    return fit_jointly(
+        scenes.__getitem__, len(scenes), DECODER, KEY, folder=folder, options=OPTIONS, size=16,
+        channels=4, steps=60, group=2, visit=5, report=report,
     )  # fmt: skip
-    assert planes.shape == (2, 3, 16, 16, 4)
-    assert np.mean(errors[-5:]) < 0.6 * np.mean(errors[:2])
+
+
+def test_joint_stage_then_frozen_decoder(scenes, tmp_path):
+    errors = []
+    params, mean = learn_jointly(scenes, tmp_path, lambda step, mse: errors.append(mse))
+    assert mean.shape == (3, 16, 16, 4)
+    assert np.mean(errors[-2:]) < 0.6 * np.mean(errors[:2])
     fitted, mse = jax.jit(
         lambda p, s, k: fitting.fit_planes(
-            p, params, s, k, decoder=decoder, options=OPTIONS, steps=40
+            p, params, s, k, decoder=DECODER, options=OPTIONS, steps=40
         )
-    )(planes.mean(0), scenes[0], KEY)
-    assert jnp.isfinite(fitted).all() and float(mse) < 0.5 * np.mean(errors[:2])
+    )(mean, scenes[0], KEY)
+    assert jnp.isfinite(fitted).all() and float(mse) < 0.6 * errors[0]
+
+    # Stopped at the end of a level and inside of one, the joint stage goes on as if nothing had happened.
+    def stop_at(when):
+        def report(step, mse):
+            if step == when:
+                raise KeyboardInterrupt
+
+        return report
+
+    halting = tmp_path / "halting"
+    for when in (15, 50):
+        with pytest.raises(KeyboardInterrupt):
+            learn_jointly(scenes, halting, stop_at(when))
+    again = learn_jointly(scenes, halting)
+    jax.tree.map(np.testing.assert_array_equal, (params, mean), again)
+
+
+def test_levels_are_whole_visits():
+    assert [(x.resolution, x.begin, x.end) for x in levels(64, 1000, 25)] == [
+        (16, 0, 250), (32, 250, 500), (64, 500, 1000)]  # fmt: skip
+    assert all((x.end - x.begin) % 7 == 0 and x.end > x.begin for x in levels(16, 10, 7))
+
+
+def test_a_shelf_keeps_what_was_put_on_it(tmp_path):
+    tree_of = lambda i: {"a": np.full((2, 3), i, np.float32), "b": np.array(i > 1)}  # noqa: E731
+    shelf.make(tmp_path / "shelf", 4, tree_of)
+    one = shelf.Shelf(tmp_path / "shelf", tree_of(0))
+    assert len(one) == 4
+    one.write(np.array([2, 0]), {"a": np.ones((2, 2, 3)) * [[[7]], [[8]]], "b": np.zeros(2, bool)})
+    read = shelf.Shelf(tmp_path / "shelf", tree_of(0)).read(np.arange(4))
+    np.testing.assert_array_equal(read["a"][:, 0, 0], [8, 1, 7, 3])
+    np.testing.assert_array_equal(read["b"], [False, False, False, True])
