@@ -106,7 +106,7 @@ def test_joint_stage_then_frozen_decoder(scenes, tmp_path):
     )(mean, scenes[0], KEY)
     assert jnp.isfinite(fitted).all() and float(mse) < 0.6 * errors[0]
 
-    # Stopped at the end of a level and inside of one, the joint stage goes on as if nothing had happened.
+    # Stopped at the end of a level or inside of one, it goes on as if nothing had happened.
     def stop_at(when):
         def report(step, mse):
             if step == when:
