@@ -8,27 +8,30 @@ when ``$JAX_COORDINATOR_ADDRESS`` and its kin are set. Exit codes: 0 done, 1 fai
 128 + n stopped by signal n with the state saved; ``--v=1`` shows where a failure came from.
 """
 
+import functools
 import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import ml_collections
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from rodin_jax import compile_cache
 
+Run = Callable[[ml_collections.ConfigDict, Path], None]
 STAGES = ("clip", "fit", "base", "upsampler", "latent", "text")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/<stage>.py:<preset>")
 _WORKDIR = flags.DEFINE_string("workdir", None, "where the run keeps everything")
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs the stage that the configuration names."""
+def main(argv: Sequence[str], run: Run | None = None) -> None:
+    """Runs the stage that the configuration names, or ``run`` in its place."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options start with --", 2)
     config, workdir = _CONFIG.value, Path(_WORKDIR.value)
@@ -55,7 +58,8 @@ def main(argv: Sequence[str]) -> None:
     from rodin_jax.train import checkpoints, loop
 
     try:
-        importlib.import_module(f"rodin_jax.train.{stage}").run(config, workdir)
+        run = run or importlib.import_module(f"rodin_jax.train.{stage}").run
+        run(config, workdir)
     except loop.Interrupted as stopped:
         logging.info("%s; the same command continues", stopped)
         sys.exit(128 + stopped.signum)
@@ -70,13 +74,13 @@ def main(argv: Sequence[str]) -> None:
     logging.info("%s done: %s", stage, workdir)
 
 
-def entry() -> None:
-    """Parses the flags and runs; used by ``launch/main.py`` too."""
+def entry(run: Run | None = None, help: str = __doc__) -> None:
+    """Parses the flags and runs; the scripts of ``launch`` are made of it."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
+        print(help)
         return
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main, flags_parser=_parse)
+    app.run(functools.partial(main, run=run), flags_parser=_parse)
 
 
 def _parse(argv):

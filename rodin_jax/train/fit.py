@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import jax
@@ -20,23 +21,30 @@ import numpy as np
 from tqdm import tqdm
 
 from rodin_jax import metrics
-from rodin_jax.cameras import Camera
-from rodin_jax.data.builder import Subject, load_subjects
+from rodin_jax.data.builder import load_subjects
 from rodin_jax.data.planes import FittedSubject, PlanesStore, PlanesWriter, compute_statistics
 from rodin_jax.nn import decoder as decoders
 from rodin_jax.nn import weights
-from rodin_jax.occupancy import render_view
-from rodin_jax.rendering import over
 from rodin_jax.train import export, fitting
-from rodin_jax.train.joint import fit_jointly, spread
+from rodin_jax.train.fitter import Fitter, in_this_process, training_views
+from rodin_jax.train.joint import fit_jointly
 
 PART = "decoder"
 _MEMORY_BYTES = 4 << 30  # of pictures kept in memory during the joint stage
-_SAMPLES = 16  # field evaluations a ray when a held-out view is drawn
 
 
-def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
-    """Fits the training subjects of ``config.data_dir``; exports the decoder and the planes."""
+FitIn = Callable[[Fitter, Sequence[int]], Iterable[FittedSubject]]
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    workdir: str | os.PathLike,
+    fit_in: FitIn = in_this_process,
+) -> None:
+    """Fits the training subjects of ``config.data_dir``; exports the decoder and the planes.
+
+    ``fit_in`` calls the fitter on subjects' numbers and yields them fitted, in the same order.
+    """
     workdir = Path(workdir)
     begin = time.perf_counter()
     if not config.data_dir:
@@ -48,7 +56,11 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     params, mean = _shared_decoder(config, subjects, total, decoder, options, workdir)
     digest = _digest(params)
     with PlanesWriter(workdir / "planes", config.shard_size, digest) as writer:
-        _fit_all(config, subjects, total, decoder, params, mean, options, writer)
+        fitter = Fitter(
+            config.data_dir, decoder, params, mean, options, config.steps, config.rate,
+            config.at_once, config.seed + 1,
+        )  # fmt: skip
+        _fit_all(fitter, total, writer, fit_in)
     store = PlanesStore(workdir / "planes")
     compute_statistics(store, sorted({config.base_size, config.size}))
     quality = [store[i].psnr for i in range(len(store))]
@@ -83,7 +95,7 @@ def _shared_decoder(config, subjects, total, decoder, options, workdir):
 
         @functools.lru_cache(maxsize=fits)
         def scene_of(i):
-            return _scene(_training_views(subjects[i]), options)
+            return _scene(training_views(subjects[i]), options)
 
         def report(step, mse):
             decibels = metrics.decibels(mse)
@@ -102,77 +114,29 @@ def _shared_decoder(config, subjects, total, decoder, options, workdir):
     return found["params"], jnp.asarray(found["mean_planes"])
 
 
-def _fit_all(config, subjects, total, decoder, params, mean, options, writer):
-    """Fits every subject that the store lacks, several at once on each device."""
-
-    def fit_one(mean, params, images, camera, last_camera, key):
-        scene = fitting.prepare(images, camera, grid=options.grid)
-        planes, _ = fitting.fit_planes(
-            mean, params, scene, key, decoder=decoder, options=options, steps=config.steps,
-            rate=config.rate,
-        )  # fmt: skip
-        # What is stored is measured: half precision, and the hull forgotten.
-        planes = planes.astype(jnp.float16)
-        whole = planes.astype(jnp.float32)
-        grid = fitting.look_again(
-            whole, params, fitting.whole_cube(options.grid), decoder=decoder, grid=options.grid
-        )
-        size = images.shape[-2]
-        field = decoders.field(decoder, params, whole)
-        view = render_view(field, grid, last_camera, size, size, samples=_SAMPLES)
-        return planes, over(view, 1.0)
-
-    fit_many = spread(fit_one, (False, False, True, True, True, True))
+def _fit_all(fitter: Fitter, total: int, writer: PlanesWriter, fit_in: FitIn) -> None:
+    """Fits the first ``total`` subjects but those that the store holds already."""
     finished = set(writer.ids)
     # Their names alone: decoding every view to read them would take longer than a fit.
-    names = load_subjects(config.data_dir, "train", views=False)
+    names = load_subjects(fitter.data_dir, "train", views=False)
     todo = [i for i in range(total) if names[i].id not in finished]
-    many = jax.device_count() * config.at_once
-    bar = tqdm(total=total, initial=total - len(todo), unit="subject", desc="fitting", disable=None)
+    left = total - len(todo)
+    bar = tqdm(total=total, initial=left, unit="subject", desc="fitting", disable=None)
     begin = time.perf_counter()
-    for start in range(0, len(todo), many):
-        rows = todo[start : start + many]
-        group = [subjects[i] for i in rows]
-        # The last group is filled up with its last subject, so that one program serves all.
-        padded = group + [group[-1]] * (many - len(group))
-        views = [_training_views(s) for s in padded]
-        images = np.stack([v[0] for v in views])
-        camera = jax.tree.map(lambda *x: jnp.stack(x), *[v[1] for v in views])
-        last = jax.tree.map(lambda *x: jnp.stack([y[-1] for y in x]), *[s.cameras for s in padded])
-        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(config.seed + 1), i))(
-            jnp.asarray(rows + [rows[-1]] * (many - len(rows)))
-        )
-        planes, pictures = jax.device_get(fit_many(mean, params, images, camera, last, keys))
-        for subject, one, picture in zip(group, planes, pictures, strict=False):
-            psnr = metrics.psnr(np.clip(picture, 0, 1), _on_white(subject.views[-1]))
-            writer.write(
-                FittedSubject(
-                    subject.id, one, subject.captions, subject.attributes, subject.front,
-                    float(psnr),
-                )
-            )  # fmt: skip
-            bar.set_postfix(psnr=f"{float(psnr):.1f}")
-        bar.update(len(rows))
-        if (start // many) % 20 == 0:
-            each = (time.perf_counter() - begin) / (start + len(rows))
+    for count, fitted in enumerate(fit_in(fitter, todo), start=1):
+        writer.write(fitted)
+        bar.set_postfix(psnr=f"{fitted.psnr:.1f}", refresh=False)
+        bar.update()
+        if count % 40 == 0:
+            each = (time.perf_counter() - begin) / count
             logging.info("fitted %d / %d   %.2f s a subject   last %.2f dB",
-                         total - len(todo) + start + len(rows), total, each, psnr)  # fmt: skip
+                         left + count, total, each, fitted.psnr)  # fmt: skip
     bar.close()
-
-
-def _training_views(subject: Subject) -> tuple[np.ndarray, Camera]:
-    """All views but the last, which is held out to measure the fit."""
-    return subject.views[:-1], jax.tree.map(lambda x: x[:-1], subject.cameras)
 
 
 def _scene(views, options) -> fitting.Scene:
     images, camera = views
     return fitting.prepare(jnp.asarray(images), camera, grid=options.grid)
-
-
-def _on_white(rgba: np.ndarray) -> np.ndarray:
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    return rgba[..., :3].astype(np.float32) / 255 * alpha + 1 - alpha
 
 
 def _digest(params) -> str:

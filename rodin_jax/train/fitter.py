@@ -1,0 +1,127 @@
+"""Fitting subjects of a data set to a frozen decoder, several at once on each device.
+
+A `Fitter` holds all that a worker needs besides the data set's folder, so the same function serves
+this process and the workers of a cluster: a subject's planes depend on its number alone.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from rodin_jax import metrics
+from rodin_jax.cameras import Camera
+from rodin_jax.data.builder import Subject, load_subjects
+from rodin_jax.data.planes import FittedSubject
+from rodin_jax.nn import decoder as decoders
+from rodin_jax.occupancy import render_view
+from rodin_jax.rendering import over
+from rodin_jax.train import fitting
+from rodin_jax.train.joint import spread
+
+_SAMPLES = 16  # field evaluations a ray when a held-out view is drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitter:
+    """Calls `fitting.fit_planes` on training subjects and measures each on its held-out view.
+
+    Attributes:
+      data_dir: folder written by `rodin data`; on a cluster every worker must see it.
+      decoder: the network.
+      params: its frozen weights.
+      start: planes that every fit starts from.
+      options: of the fit.
+      steps: of each fit.
+      rate: initial learning rate.
+      at_once: subjects on each device.
+      seed: of the fits' random numbers.
+    """
+
+    data_dir: str
+    decoder: decoders.Decoder
+    params: PyTree
+    start: Float[Array, "3 h w c"] | Float[np.ndarray, "3 h w c"]
+    options: fitting.FitOptions
+    steps: int
+    rate: float
+    at_once: int
+    seed: int
+
+    @property
+    def group(self) -> int:
+        """Subjects that this process fits at a time."""
+        return jax.device_count() * self.at_once
+
+    def __call__(self, numbers: Sequence[int]) -> Iterator[FittedSubject]:
+        """Fits the subjects of these numbers, in their order."""
+        for begin in range(0, len(numbers), self.group):
+            yield from self._together(numbers[begin : begin + self.group])
+
+    def _together(self, numbers):
+        subjects = [self._subjects[i] for i in numbers]
+        # The last group is filled up with its last subject, so that one program serves all.
+        missing = self.group - len(subjects)
+        padded = subjects + [subjects[-1]] * missing
+        views, cameras = zip(*(training_views(s) for s in padded), strict=True)
+        held_out = [jax.tree.map(lambda x: x[-1], s.cameras) for s in padded]
+        seeds = jnp.asarray([*numbers, *[numbers[-1]] * missing])
+        planes, pictures = jax.device_get(
+            self._fit_many(
+                self.start, self.params, np.stack(views), _stack(cameras), _stack(held_out),
+                jax.vmap(lambda i: jax.random.fold_in(jax.random.key(self.seed), i))(seeds),
+            )
+        )  # fmt: skip
+        for subject, one, picture in zip(subjects, planes, pictures, strict=False):
+            psnr = metrics.psnr(np.clip(picture, 0, 1), _on_white(subject.views[-1]))
+            yield FittedSubject(
+                subject.id, one, subject.captions, subject.attributes, subject.front, float(psnr)
+            )
+
+    @functools.cached_property
+    def _subjects(self) -> Sequence[Subject]:
+        return load_subjects(self.data_dir, "train")
+
+    @functools.cached_property
+    def _fit_many(self):
+        return spread(self._fit_one, (False, False, True, True, True, True))
+
+    def _fit_one(self, start, params, images, camera, held_out, key):
+        decoder, grid = self.decoder, self.options.grid
+        scene = fitting.prepare(images, camera, grid=grid)
+        planes, _ = fitting.fit_planes(
+            start, params, scene, key, decoder=decoder, options=self.options, steps=self.steps,
+            rate=self.rate,
+        )  # fmt: skip
+        # What is stored is measured: half precision, and the hull forgotten.
+        planes = planes.astype(jnp.float16)
+        whole = planes.astype(jnp.float32)
+        found = fitting.look_again(
+            whole, params, fitting.whole_cube(grid), decoder=decoder, grid=grid
+        )
+        field = decoders.field(decoder, params, whole)
+        size = images.shape[-2]
+        return planes, over(render_view(field, found, held_out, size, size, samples=_SAMPLES), 1.0)
+
+
+def in_this_process(fitter: Fitter, numbers: Sequence[int]) -> Iterable[FittedSubject]:
+    """The plain way to fit all subjects of these numbers."""
+    return fitter(numbers)
+
+
+def training_views(subject: Subject) -> tuple[np.ndarray, Camera]:
+    """All views but the last, which is held out to measure the fit."""
+    return subject.views[:-1], jax.tree.map(lambda x: x[:-1], subject.cameras)
+
+
+def _stack(trees):
+    return jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+
+def _on_white(rgba: np.ndarray) -> np.ndarray:
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    return rgba[..., :3].astype(np.float32) / 255 * alpha + 1 - alpha
