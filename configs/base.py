@@ -29,7 +29,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.clip_dir = ""  # workdir of the clip stage
     config.seed = 0
 
-    config.base_size = 16
+    config.base_size = 32
     config.latent_dropout = 0.2
     config.mirror = True  # each subject also as its mirror image
     config.process = ml_collections.ConfigDict(
@@ -37,10 +37,11 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     )
     config.model = ml_collections.ConfigDict(
         {
-            "channels": 32,
-            "multipliers": (1, 2, 4),
+            "channels": 64,
+            "patch": 2,
+            "multipliers": (1, 2),
             "blocks": 1,
-            "attention": (8, 4),
+            "attention": (8,),
             "head_channels": 32,
             "dropout": 0.0,
             "conv": "aware",
@@ -69,14 +70,13 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     if preset == "smoke":
         config.base_size = 8
         config.process.steps = 50
-        config.model.update(channels=16, multipliers=(1,), attention=(8,), head_channels=16)
+        config.model.update(channels=16, multipliers=(1,), attention=(4,), head_channels=16)
         config.steps, config.batch_size, config.warmup, config.ema_decay = 30, 8, 5, 0.9
         config.log_every, config.checkpoint_every = 10, 30
         config.preview.update(size=16, steps=5)
     elif preset == "small":
-        config.base_size = 32
         config.model.update(
-            channels=128, multipliers=(1, 2, 3), attention=(8, 16), dtype="bfloat16"
+            channels=128, patch=1, multipliers=(1, 2, 3), attention=(8, 16), dtype="bfloat16"
         )
         config.steps, config.batch_size, config.warmup = 200_000, 48, 1000
         config.learning_rate, config.ema_decay = 1e-4, 0.9999
@@ -85,6 +85,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         config.base_size = 64
         config.model.update(
             channels=192,
+            patch=1,
             multipliers=(1, 2, 3, 4),
             blocks=3,
             attention=(8, 16, 32),
@@ -104,7 +105,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         # With minutes instead of days, eps-prediction draws fog where v draws heads: at high noise
         # it has to be right to a part in a thousand before x0 means anything.
         config.process.prediction = "v"
-        config.steps, config.learning_rate, config.warmup = 6000, 1e-3, 60
+        config.steps, config.learning_rate, config.warmup = 4000, 8e-4, 60
     else:
         raise ValueError(f"preset must be smoke, nano, small or paper, got {preset!r}")
     return config

@@ -12,7 +12,8 @@ r"""Diffusion upsampler: planes at the full size, given planes at the base size.
 
 ``paper`` follows 3.3 and supplement B.1: x0-prediction in 100 steps, AdamW 5e-5, batch 16, EMA
 0.9999, patches of 112 x 112 of a 256 pixel view. The paper gives neither the width and depth of the
-network nor the strengths of the degradations; its image loss is perceptual, a mean square here.
+network nor the strengths of the degradations. Its image loss is perceptual, by VGG16: pass
+``--config.vgg=FILE``. Without, the image tower of the clip stage serves (``--config.clip_dir``).
 """
 
 import ml_collections
@@ -24,18 +25,20 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.stage = "upsampler"
     config.preset = preset
     config.planes_dir = ""  # workdir of the fit stage
+    config.vgg = ""  # for the perceptual loss: VGG16's weights in torchvision's naming,
+    config.clip_dir = ""  # or, without, the workdir of the clip stage, whose image tower serves
     config.seed = 0
 
-    config.base_size = 16
+    config.base_size = 32
     config.mirror = True  # each subject also as its mirror image
     config.process = ml_collections.ConfigDict(
         {"schedule": "linear", "steps": 100, "prediction": "x0", "learned_variance": False}
     )
     config.model = ml_collections.ConfigDict(
         {
-            "channels": 64,
-            "blocks": 4,
-            "factor": 4,
+            "channels": 48,
+            "blocks": 3,
+            "factor": 2,
             "dropout": 0.0,
             "conv": "aware",
             "norm": "plane",
@@ -45,12 +48,13 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     )
     # Of low planes with unit variance. Blur in texels; each applies with this probability.
     config.degrade = ml_collections.ConfigDict(
-        {"sizes": (12, 8), "blur": 0.8, "noise": 0.2, "probability": 0.5}
+        {"sizes": (24, 16), "blur": 0.8, "noise": 0.2, "probability": 0.5}
     )
     # Rendered patches of the first `subjects` of a batch; focal patches look at the face.
     config.image_loss = ml_collections.ConfigDict(
         {
             "weight": 4.0,
+            "perceptual": 0.0,
             "subjects": 4,
             "patch": 16,
             "view": 96,
@@ -79,25 +83,24 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     if preset == "smoke":
         config.base_size = 8
         config.process.steps = 20
-        config.model.update(channels=16, blocks=1, factor=2)
+        config.model.update(channels=16, blocks=1)
         config.degrade.sizes = (6, 4)
-        config.image_loss.update(subjects=2, patch=4, view=32, samples=8)
+        config.image_loss.update(subjects=2, patch=4, view=32, samples=8, perceptual=0.1)
         config.steps, config.batch_size, config.warmup, config.ema_decay = 30, 8, 5, 0.9
         config.log_every, config.checkpoint_every = 10, 30
         config.preview.update(size=16, steps=3)
     elif preset == "small":
-        config.base_size = 32
-        config.model.update(channels=128, blocks=6, dtype="bfloat16")
-        config.degrade.sizes = (24, 16)
-        config.image_loss.update(subjects=8, patch=48, view=256, samples=64)
+        config.model.update(channels=128, blocks=6, factor=4, dtype="bfloat16")
+        config.image_loss.update(subjects=8, patch=48, view=256, samples=64, perceptual=1.0)
         config.steps, config.batch_size, config.warmup = 100_000, 16, 1000
         config.learning_rate, config.ema_decay = 1e-4, 0.9999
         config.checkpoint_every = 5000
     elif preset == "paper":
         config.base_size = 64
-        config.model.update(channels=192, blocks=8, remat=True, dtype="bfloat16")
+        config.model.update(channels=192, blocks=8, factor=4, remat=True, dtype="bfloat16")
         config.degrade.sizes = (48, 32)
         config.image_loss.update(subjects=16, patch=112, view=256, samples=96)
+        config.image_loss.update(weight=0.0, perceptual=1.0)
         config.steps, config.batch_size, config.warmup = 500_000, 16, 0
         config.learning_rate, config.decay, config.ema_decay = 5e-5, "constant", 0.9999
         config.clip = 0.0

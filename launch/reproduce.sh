@@ -53,7 +53,7 @@ fi
 stage clip --config.data_dir="$fronts"
 stage fit --config.data_dir="$dir/data"
 stage base --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
-stage upsampler --config.planes_dir="$dir/fit"
+stage upsampler --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
 stage latent --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 stage text --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 

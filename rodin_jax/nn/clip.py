@@ -53,6 +53,7 @@ class ImageTower(nn.Module):
             for _ in range(blocks):
                 hidden = nn.silu(_norm(nn.Conv(width, (3, 3))(nn.silu(_norm(x)))))
                 x = x + nn.Conv(width, (3, 3))(hidden)
+            self.sow("levels", "stages", x)
         x = nn.LayerNorm(name="norm")(x.reshape(x.shape[0], -1, x.shape[-1]))
         # Each head is a learned map of the picture, bent by its content.
         place = self.param("place", nn.initializers.normal(1.0), (x.shape[1], self.heads))
@@ -260,6 +261,19 @@ def encode_texts(
 ) -> tuple[Float[Array, "n l width"], Float[Array, "n d"]]:
     """(features, embeddings), not normalised, of any number of sentences."""
     return _in_batches(functools.partial(_encode_text, clip, params), tokens, batch_size)
+
+
+def image_levels(
+    clip: Clip, params: PyTree, images: Float[Array, "n h w 3"]
+) -> tuple[Float[Array, "n _h _w _c"], ...]:
+    """What each stage of the image tower sees in pictures in [0, 1], finest first.
+
+    They are resized to the tower's own size.
+    """
+    shape = (len(images), clip.image_size, clip.image_size, 3)
+    images = jax.image.resize(images, shape, "linear")
+    _, seen = clip.apply({"params": params}, images, method="encode_image", mutable=["levels"])
+    return seen["levels"]["image"]["stages"]
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -64,6 +64,10 @@ class Encoder:
         embeddings = encode_fronts(self.clip, self.params, fronts, batch_size=batch_size)
         return clip_lib.standardise(embeddings, self.mean, self.std)
 
+    def levels(self, images: Float[Array, "n h w 3"]) -> tuple[Float[Array, "n _h _w _c"], ...]:
+        """Feature maps of the image tower's stages, for pictures in [0, 1]; differentiable."""
+        return clip_lib.image_levels(self.clip, self.params, images)
+
     def tokens(self, captions: list[str]) -> Int[np.ndarray, "n l"]:
         """Sentences as tokens, filled up to the text tower's length."""
         return self.tokenizer.encode(captions, self.clip.text_length)

@@ -12,17 +12,17 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from rodin_jax import cameras, rendering, triplanes
+from rodin_jax import triplanes
 from rodin_jax.data import loading
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn.upsampler import Upsampler
 from rodin_jax.train import export, fitted, loop
+from rodin_jax.train import image_loss as images
 from rodin_jax.train import state as train_state
 from rodin_jax.train.degrade import degrade
-from rodin_jax.types import Rays
 
 PART = "upsampler"
 PREVIEWS = 6  # subjects in a sample picture
@@ -36,6 +36,11 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     low_scale, high_scale = store.statistics(low_size), store.statistics(high_size)
     decoded = fitted.Decoded(config.planes_dir)
     logging.info("%d subjects, planes %d -> %d", len(store), low_size, high_size)
+
+    psi, name = None, "none"
+    if config.image_loss.perceptual:
+        psi, name = images.load_features(config.vgg, config.clip_dir)
+        logging.info("perceptual loss by %s", name)
 
     channels = store.shape[3]
     schedule = schedules.make(config.process.schedule, config.process.steps)
@@ -51,6 +56,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         low_size=low_size,
         degradation=config.degrade.to_dict(),
         image_loss=config.image_loss.to_dict(),
+        features=psi,
         mirror=config.mirror,
     )
 
@@ -85,7 +91,12 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         done.state.ema,
         process=config.process.to_dict(),
         arrays=fitted.statistics_arrays(store, [low_size, high_size]),
-        trained={**done.trained(), "subjects": len(store), "batch_size": config.batch_size},
+        trained={
+            **done.trained(),
+            "subjects": len(store),
+            "batch_size": config.batch_size,
+            "perceptual": name,
+        },
     )
 
 
@@ -100,9 +111,10 @@ def make_loss(
     low_size: int,
     degradation: dict,
     image_loss: dict,
+    features: images.Features | None = None,
     mirror: bool = True,
 ) -> train_state.LossFn:
-    """Mean square error of the planes plus ``weight`` times that of rendered patches (eq. 4).
+    """Mean square error of the planes plus two errors of rendered patches (3.3, eq. 4).
 
     Its batch holds ``planes [b, 3, H, H, c]`` in feature units.
 
@@ -115,11 +127,13 @@ def make_loss(
       prediction: what the network predicts; x0 in the paper.
       low_size: the base size h.
       degradation: options of `degrade`.
-      image_loss: ``weight``, and the options of `patch_error`; a weight of 0 leaves it out.
+      image_loss: ``weight`` of the patches' mean square error, ``perceptual`` of their perceptual
+        one, and the options of `image_loss.rendered_patches`; with both 0 nothing is rendered.
+      features: Psi of the perceptual error.
       mirror: mirror half of the subjects.
     """
-    image_loss = dict(image_loss)
-    weight = image_loss.pop("weight")
+    patches = dict(image_loss)
+    weight, perceptual = patches.pop("weight"), patches.pop("perceptual", 0.0)
 
     def loss_fn(params, batch, key):
         flip_key, degrade_key, t_key, noise_key, dropout_key, image_key = jax.random.split(key, 6)
@@ -137,89 +151,21 @@ def make_loss(
         )
         wanted = process.target(schedule, y, noise, t, prediction)
         plane_loss = jnp.mean((output - wanted) ** 2)
-        if not weight:
-            return plane_loss, {"planes": plane_loss}
-        guess = process.predict_x0(schedule, output, y_t, t, prediction)
-        picture_loss = patch_error(
-            decoded,
-            high_scale.denormalise(guess),
-            high_scale.denormalise(y),
-            image_key,
-            **image_loss,
-        )
-        return plane_loss + weight * picture_loss, {"planes": plane_loss, "image": picture_loss}
+        total, metrics = plane_loss, {"planes": plane_loss}
+        if weight or perceptual:
+            guess = process.predict_x0(schedule, output, y_t, t, prediction)
+            seen, truth = images.rendered_patches(
+                decoded, high_scale.denormalise(guess), high_scale.denormalise(y), image_key,
+                **patches,
+            )  # fmt: skip
+            metrics["image"] = jnp.mean((seen - truth) ** 2)
+            total += weight * metrics["image"]
+            if perceptual:
+                metrics["perceptual"] = images.perceptual_error(features, seen, truth)
+                total += perceptual * metrics["perceptual"]
+        return total, metrics
 
     return loss_fn
-
-
-def patch_error(
-    decoded: fitted.Decoded,
-    guess: Float[Array, "b 3 h w c"],
-    truth: Float[Array, "b 3 h w c"],
-    key: Array,
-    *,
-    subjects: int,
-    patch: int,
-    view: int,
-    samples: int,
-    focus: float = 0.5,
-    radius: float = 3.0,
-    fov: float = 40.0,
-) -> Float[Array, ""]:
-    """Mean square error of one rendered patch of each of the first ``subjects``; takes the key.
-
-    Both planes are in feature units and are rendered on white through the same jittered samples,
-    so equal planes give exactly zero.
-
-    Args:
-      decoded: the frozen decoder.
-      guess: planes that gradients flow to.
-      truth: what they should look like.
-      key: random key.
-      subjects: how many of the batch, at most.
-      patch: edge of a patch in pixels.
-      view: edge in pixels of the whole picture that the patch is cut from.
-      samples: points a ray.
-      focus: probability of a patch on the face, seen from the front.
-      radius: distance of the cameras.
-      fov: angle of view of the cameras, degrees.
-    """
-    count = min(subjects, guess.shape[0])
-
-    def error(guess, truth, key):
-        ray_key, jitter_key = jax.random.split(key)
-        rays = patch_rays(ray_key, patch, view, focus=focus, radius=radius, fov=fov)
-
-        def picture(planes):
-            field = decoded.field(planes)
-            seen = rendering.render_rays(field, rays, samples=samples, key=jitter_key)
-            return rendering.over(seen, 1.0)
-
-        return jnp.mean((picture(guess) - picture(jax.lax.stop_gradient(truth))) ** 2)
-
-    return jax.vmap(error)(guess[:count], truth[:count], jax.random.split(key, count)).mean()
-
-
-def patch_rays(
-    key: Array, patch: int, view: int, *, focus: float, radius: float, fov: float
-) -> Rays:
-    """The rays ``[patch, patch, 3]`` of a random patch of a random view; the key is consumed.
-
-    Half-way between uniform and "high sampling importance on face region" (3.3): with probability
-    ``focus`` the camera stands within 45 degrees of the front and the patch lies near the middle of
-    the picture, where the face is; otherwise camera and patch are anywhere.
-    """
-    face, azimuth, sine, place = jax.random.split(key, 4)
-    near = jax.random.bernoulli(face, focus)
-    azimuth = jax.random.uniform(azimuth, minval=-1.0) * jnp.where(near, 45.0, 180.0)
-    # Elevations from -20 to 45 degrees, uniform on the sphere.
-    low, high = jnp.sin(jnp.radians(jnp.array([-20.0, 45.0])))
-    elevation = jnp.degrees(jnp.arcsin(jax.random.uniform(sine, minval=low, maxval=high)))
-    camera = cameras.orbit(azimuth, elevation, view, radius=radius, fov=fov)
-    offset = jax.random.uniform(place, (2,), minval=-0.5, maxval=0.5) * (view - patch)
-    corner = jnp.round((view - patch) / 2 + offset * jnp.where(near, 0.4, 1.0))
-    y, x = jnp.meshgrid(jnp.arange(patch) + 0.5, jnp.arange(patch) + 0.5, indexing="ij")
-    return cameras.pixel_rays(camera, jnp.stack([x, y], axis=-1) + corner)
 
 
 def _planes_only(example):

@@ -11,7 +11,7 @@ from rodin_jax import triplanes
 from rodin_jax.data.planes import PlanesStore
 from rodin_jax.diffusion import schedules
 from rodin_jax.nn.upsampler import Upsampler
-from rodin_jax.train import export, fitted, upsampler
+from rodin_jax.train import export, fitted, image_loss, upsampler
 from rodin_jax.train.degrade import degrade, gaussian_matrix
 
 degraded = jax.jit(degrade, static_argnames=("sizes", "blur", "noise", "probability"))
@@ -71,7 +71,7 @@ def test_patches_are_parts_of_whole_views_and_faces_are_seen_from_the_front():
     @functools.partial(jax.jit, static_argnames="focus")
     @functools.partial(jax.vmap, in_axes=(0, None))
     def rays_of(key, focus):
-        rays = upsampler.patch_rays(key, 4, 16, focus=focus, radius=3.0, fov=40.0)
+        rays = image_loss.patch_rays(key, 4, 16, focus=focus, radius=3.0, fov=40.0)
         return rays.origins, rays.directions
 
     keys = jax.random.split(jax.random.key(0), 64)
@@ -94,7 +94,10 @@ def test_image_loss_is_zero_for_equal_planes_and_pulls_towards_the_truth(fit_run
     @jax.jit
     @jax.value_and_grad
     def error(planes):
-        return upsampler.patch_error(decoded, planes, truth, jax.random.key(1), **PATCH)
+        seen, wanted = image_loss.rendered_patches(
+            decoded, planes, truth, jax.random.key(1), **PATCH
+        )
+        return jnp.mean((seen - wanted) ** 2)
 
     assert float(error(truth)[0]) == 0.0
     off = truth + 0.3
@@ -102,6 +105,30 @@ def test_image_loss_is_zero_for_equal_planes_and_pulls_towards_the_truth(fit_run
     assert float(value) > 0 and np.isfinite(gradient).all()
     np.testing.assert_array_equal(gradient[2], 0)  # only the first two subjects are rendered
     assert float(error(off - 0.1 * gradient / jnp.abs(gradient).max())[0]) < float(value)
+
+
+def test_the_image_tower_stands_in_for_vgg(clip_run):
+    features, name = image_loss.load_features("", clip_run)
+    assert "image tower" in name
+    truth = jax.random.uniform(jax.random.key(0), (2, 12, 12, 3))
+    assert [level.shape[1:3] for level in features(truth)] == [(4, 4)]
+
+    @jax.jit
+    @jax.value_and_grad
+    def error(pictures):
+        return image_loss.perceptual_error(features, pictures, truth)
+
+    assert float(error(truth)[0]) == 0.0
+    off = 0.8 * truth + 0.1
+    value, gradient = error(off)
+    by_hand = sum(
+        jnp.mean((a - b) ** 2) for a, b in zip(features(off), features(truth), strict=True)
+    )
+    assert float(value) == pytest.approx(float(by_hand), rel=1e-5)
+    step = 0.002 * gradient / jnp.abs(gradient).max()
+    assert float(error(off - step)[0]) < float(value)
+    with pytest.raises(ValueError, match="needs one of them"):
+        image_loss.load_features("", "")
 
 
 def test_loss_sees_each_size_in_its_own_scale(fit_run):
@@ -139,15 +166,16 @@ def test_loss_sees_each_size_in_its_own_scale(fit_run):
     np.testing.assert_allclose(loss, parts["planes"] + 2 * parts["image"], rtol=1e-6)
 
 
-def test_smoke_run_exports_both_scales(tmp_path, fit_run, get_config):
+def test_smoke_run_exports_both_scales(tmp_path, fit_run, clip_run, get_config):
     config = get_config("upsampler", "smoke")
-    config.planes_dir = str(fit_run)
+    config.planes_dir, config.clip_dir = str(fit_run), str(clip_run)
     config.devices = 1
     config.steps = config.checkpoint_every = 4
     config.log_every = 2
     upsampler.run(config, tmp_path)
     got = export.read_export(tmp_path)
     assert got.part == "upsampler" and got.trained["steps"] == 4
+    assert "image tower" in got.trained["perceptual"]
     assert got.process["steps"] == 20 and got.process["prediction"] == "x0"
     names = {f"statistics/{s}/{n}" for s in (8, 16) for n in ("mean", "std", "low", "high")}
     assert set(got.arrays) == names
@@ -174,3 +202,4 @@ def test_paper_preset_is_the_supplement(get_config):
     assert (config.learning_rate, config.batch_size, config.ema_decay) == (5e-5, 16, 0.9999)
     assert config.process.schedule == "linear" and config.process.prediction == "x0"
     assert (config.image_loss.patch, config.image_loss.view) == (112, 256)
+    assert (config.image_loss.weight, config.image_loss.perceptual) == (0.0, 1.0)
