@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, PyTree
 
 from rodin_jax import metrics, triplanes
 from rodin_jax.cameras import Camera
@@ -19,13 +19,13 @@ from rodin_jax.occupancy import render_view
 from rodin_jax.rendering import over
 from rodin_jax.train import fitting
 
-_OPTIONS = fitting.FitOptions(
+OPTIONS = fitting.FitOptions(
     rays=1024, samples=12, empty_points=1024, sparsity=2e-5, smoothness=1e-5, distortion=3e-4,
     variation=0.1, decay=1e-5, grid=64, lowest=1_000_000,
 )  # fmt: skip
 _CHANNELS, _BLOCK, _STEPS = 16, 20, 2000
-# Resolution of the planes, and the share of the fit after which it is left.
-_LEVELS = ((16, 0.1), (32, 0.3), (64, 1.0))
+# The planes' resolution over the final one, and the share of the fit after which it is left.
+_LEVELS = ((4, 0.1), (2, 0.3), (1, 1.0))
 _RATE, _DECODER_RATE, _FINAL = 2e-2, 5e-3, 0.03
 
 
@@ -50,6 +50,8 @@ def fit_capture(
     steps: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
+    size: int = 64,
+    options: fitting.FitOptions = OPTIONS,
     progress: Callable[[float, float], None] | None = None,
 ) -> FittedCapture:
     """Fits planes and a decoder to the ``train`` pictures, coarse to fine.
@@ -61,6 +63,8 @@ def fit_capture(
       steps: gradient steps; 2000 if neither limit is given.
       seconds: time limit, without compilation.
       seed: of everything random.
+      size: texels along an edge of the planes, a multiple of 4.
+      options: weights and sizes; ``lowest`` below ``size`` makes planes that can be read coarsely.
       progress: called with the share done and the current PSNR of training rays.
 
     Raises:
@@ -71,7 +75,7 @@ def fit_capture(
     if not (images[..., 3] > 0).any():
         raise ValueError("the capture's training pictures are transparent everywhere")
     camera = jax.tree.map(lambda x: x[train], capture.cameras)
-    scene = fitting.prepare(jnp.asarray(images), camera, grid=_OPTIONS.grid)
+    scene = fitting.prepare(jnp.asarray(images), camera, grid=options.grid)
     if not scene.occupancy.occupied.any():
         raise ValueError("the capture's silhouettes have no volume in common inside the cube")
     if steps is None and seconds is None:
@@ -79,16 +83,16 @@ def fit_capture(
     decoder = decoders.Decoder(width=64, octaves=1)
     planes_key, params_key, key = jax.random.split(jax.random.key(seed), 3)
     params = decoder.init(params_key, jnp.zeros((1, _CHANNELS)), jnp.zeros((1, 3)))["params"]
-    planes = fitting.initial_planes(planes_key, _LEVELS[0][0], _CHANNELS)
+    planes = fitting.initial_planes(planes_key, size // _LEVELS[0][0], _CHANNELS)
 
     done, spent, compiled, share, error = 0, 0.0, 0.0, 0.0, 1.0
     found = scene.occupancy
     try:
-        for resolution, until in _LEVELS:
-            planes = triplanes.resize(planes, resolution)
+        for coarseness, until in _LEVELS:
+            planes = triplanes.resize(planes, size // coarseness)
             moments = _ADAM.init((planes, params))
-            block = functools.partial(_block, decoder, scene)
-            look = functools.partial(_look, decoder, allowed=scene.occupancy)
+            block = functools.partial(_block, decoder, options, scene)
+            look = functools.partial(_look, decoder, options.grid, allowed=scene.occupancy)
             # The first run of each program compiles it; its result is not used.
             begin = time.perf_counter()
             jax.block_until_ready(block(found, (planes, params, moments), key, 0.0))
@@ -113,11 +117,11 @@ def fit_capture(
     except KeyboardInterrupt:
         if done == 0:
             raise
-    planes = triplanes.resize(planes, _LEVELS[-1][0])
+    planes = triplanes.resize(planes, size)
     test = next(
         (capture.splits[n] for n in ("test", "val") if len(capture.splits.get(n, ()))), None
     )
-    shown = functools.partial(_measure, capture, decoder, planes, params)
+    shown = functools.partial(measure, capture, decoder, planes, params)
     train_psnr, _ = shown(train[np.linspace(0, len(train) - 1, min(len(train), 8)).astype(int)])
     test_psnr, test_ssim = (None, None) if test is None else shown(test)
     return FittedCapture(
@@ -128,18 +132,18 @@ def fit_capture(
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _block(decoder, scene: fitting.Scene, found, state, key, share):
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _block(decoder, options, scene: fitting.Scene, found, state, key, share):
     """Some steps at one resolution; rates fall geometrically with the ``share`` done."""
     here = fitting.Scene(scene.images, scene.camera, scene.active, scene.count, found)
-    matrices = jnp.eye(state[0].shape[-2])[None]
+    matrices = fitting.rescaling(state[0].shape[-2], options.lowest)
     gradient = jax.value_and_grad(fitting.loss, argnums=(0, 1), has_aux=True)
     fall = _FINAL**share
 
     def step(state, key):
         planes, params, moments = state
         (_, mse), grads = gradient(
-            planes, params, here, key, decoder=decoder, options=_OPTIONS, matrices=matrices
+            planes, params, here, key, decoder=decoder, options=options, matrices=matrices
         )
         changes, moments = _ADAM.update(grads, moments)
         planes = planes - _RATE * fall * changes[0]
@@ -150,14 +154,20 @@ def _block(decoder, scene: fitting.Scene, found, state, key, share):
     return state, errors.mean()
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _look(decoder, planes, params, allowed):
-    return fitting.look_again(planes, params, allowed, decoder=decoder, grid=_OPTIONS.grid)
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _look(decoder, grid, planes, params, allowed):
+    return fitting.look_again(planes, params, allowed, decoder=decoder, grid=grid)
 
 
-def _measure(capture: Capture, decoder, planes, params, chosen) -> tuple[float, float]:
-    """Mean PSNR and SSIM over the ``chosen`` pictures."""
-    grid = _look(decoder, planes, params, fitting.whole_cube(_OPTIONS.grid))
+def measure(
+    capture: Capture,
+    decoder: decoders.Decoder,
+    planes: Float[Array, "3 h w c"],
+    params: PyTree,
+    chosen: Int[np.ndarray, "k"],
+) -> tuple[float, float]:
+    """Mean PSNR (dB) and SSIM over white of the ``chosen`` pictures."""
+    grid = _look(decoder, OPTIONS.grid, planes, params, fitting.whole_cube(OPTIONS.grid))
     height, width = capture.images.shape[1:3]
 
     @jax.jit

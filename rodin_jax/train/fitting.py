@@ -89,11 +89,14 @@ def prepare(
     )
 
 
-def rescaling(size: int, lowest: int, choices: int = 4) -> Float[np.ndarray, "k size size"]:
+def rescaling(size: int, lowest: int, choices: int = 4) -> Float[np.ndarray, "k size size"] | None:
     """Matrices that shrink an axis of ``size`` texels to each of some resolutions and back.
 
     The first half of the matrices is the identity, so that full resolution is seen half the time.
+    None if no resolution is lower.
     """
+    if lowest >= size:
+        return None
     sizes = np.unique(np.linspace(lowest, size, choices, endpoint=False).astype(int))
     eye = np.eye(size, dtype=np.float32)
     resize = triplanes.resize_matrix
@@ -101,9 +104,15 @@ def rescaling(size: int, lowest: int, choices: int = 4) -> Float[np.ndarray, "k 
     return np.stack([eye] * len(there_and_back) + there_and_back)
 
 
-def rescale(planes: Float[Array, "3 h w c"], matrices: Float[Array, "k h h"], key: Array):
+def rescale(
+    planes: Float[Array, "3 h w c"],
+    matrices: Float[Array, "k h h"] | Float[np.ndarray, "k h h"] | None,
+    key: Array,
+) -> Float[Array, "3 h w c"]:
     """Random rescaling (suppl. B.2): one matrix for rows and columns; the key is consumed."""
-    matrix = matrices[jax.random.randint(key, (), 0, matrices.shape[0])]
+    if matrices is None:
+        return planes
+    matrix = jnp.asarray(matrices)[jax.random.randint(key, (), 0, matrices.shape[0])]
     rows = jnp.einsum("ij,pjwc->piwc", matrix, planes)
     return jnp.einsum("ij,phjc->phic", matrix, rows)
 
@@ -127,7 +136,7 @@ def loss(
     *,
     decoder: decoders.Decoder,
     options: FitOptions,
-    matrices: Float[Array, "k h h"],
+    matrices: Float[Array, "k h h"] | Float[np.ndarray, "k h h"] | None,
 ):
     """MSE + sparse + smooth + compact terms for one subject; returns (loss, MSE over white)."""
     keys = jax.random.split(key, 5)
@@ -229,7 +238,7 @@ def fit_planes(
 
 
 def _descend(planes, params, scene, key, *, decoder, options, steps, rate):
-    matrices = jnp.asarray(rescaling(planes.shape[-2], min(options.lowest, planes.shape[-2])))
+    matrices = rescaling(planes.shape[-2], options.lowest)
     optimizer = plane_optimizer(steps, rate)
     gradient = jax.value_and_grad(loss, has_aux=True)
 

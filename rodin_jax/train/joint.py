@@ -158,7 +158,7 @@ def fit_jointly(
 
 def _visit(decoder, options, optimizer, tuner, resolution: int):
     """The compiled steps of one visit: (params, tuning), trees, scenes, keys ``[steps, g]``."""
-    matrices = jnp.asarray(fitting.rescaling(resolution, min(options.lowest, resolution)))
+    matrices = fitting.rescaling(resolution, options.lowest)
     loss = functools.partial(fitting.loss, decoder=decoder, options=options, matrices=matrices)
     gradient = jax.vmap(
         jax.value_and_grad(loss, argnums=(0, 1), has_aux=True), in_axes=(0, None, 0, 0)

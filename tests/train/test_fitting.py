@@ -49,6 +49,8 @@ def test_rescaling_matrices_do_what_resizing_does():
     by_resize = triplanes.resize(triplanes.resize(planes, 8), 16)
     np.testing.assert_allclose(by_matrix, by_resize, atol=1e-5)
     np.testing.assert_array_equal(fitting.rescaling(16, 8)[0], np.eye(16))
+    assert fitting.rescaling(16, 16) is None
+    np.testing.assert_array_equal(fitting.rescale(planes, None, KEY), planes)
 
 
 def test_drawn_rays_carry_the_colours_of_their_pixels(capture):
