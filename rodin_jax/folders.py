@@ -1,4 +1,4 @@
-"""Output folders that appear whole or not at all."""
+"""Output folders and files that appear whole or not at all."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class OutputError(OSError):
-    """An output folder that cannot be written; the message is one line."""
+    """An output folder or file that cannot be written; the message is one line."""
 
 
 @contextlib.contextmanager
@@ -46,6 +46,47 @@ def whole_folder(target: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         _remove_empty(made)
         raise
+
+
+@contextlib.contextmanager
+def whole_files(*targets: str | os.PathLike) -> Iterator[list[Path]]:
+    """Yields a hidden empty file beside each target; they become the targets if the block succeeds.
+
+    They keep the targets' suffixes and move in the order given: name a file after those that it
+    refers to. If the block fails nothing is left behind, and what was there before stays.
+
+    Raises:
+      OutputError: a target is a folder, or its place cannot be written; before the block runs.
+    """
+    places = [Path(target) for target in targets]
+    hidden = [p.with_name(f".{p.stem}.{os.getpid()}{p.suffix}") for p in places]
+    try:
+        for place, partial in zip(places, hidden, strict=True):
+            with _said_of(place):
+                if not place.parent.is_dir():
+                    raise OutputError(f"{place}: there is no folder {place.parent}")
+                if place.is_dir():
+                    raise OutputError(f"{place}: is a folder, expected a file")
+                partial.touch()
+        yield hidden
+        for place, partial in zip(places, hidden, strict=True):
+            with _said_of(place):
+                partial.replace(place)
+    finally:
+        for partial in hidden:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+@contextlib.contextmanager
+def _said_of(place: Path) -> Iterator[None]:
+    """Errors of the system name the file that was asked for."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{place}: cannot be written ({error.strerror or error})") from error
 
 
 def _move(partial: Path, target: Path) -> None:
