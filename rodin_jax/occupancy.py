@@ -6,7 +6,7 @@ over the part of each ray that is occupied and still visible: a ray needs about 
 evaluations instead of hundreds. The same placement serves fitting, rendering and meshes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -177,10 +177,39 @@ def render_view(
     samples: int = 16,
     chunk: int = 4096,
 ) -> Rendering:
-    """One whole view; only chunks of rays that meet occupied cells are evaluated.
+    """One whole view; only chunks of rays that meet occupied cells are evaluated."""
 
-    Rays are sorted by whether they hit anything, so the number of field evaluations follows the
+    def shade(rays: Rays):
+        picture, *_ = render_guided(field, grid, rays, samples=samples)
+        return jnp.concatenate([picture.rgb, picture.alpha[:, None], picture.depth[:, None]], -1)
+
+    out = map_view(shade, grid, camera, height, width, empty=(0.0,) * 5, chunk=chunk)
+    return Rendering(rgb=out[..., :3], alpha=out[..., 3], depth=out[..., 4])
+
+
+def map_view(
+    shade: Callable[[Rays], Float[Array, "n k"]],
+    grid: Occupancy,
+    camera: Camera,
+    height: int,
+    width: int,
+    *,
+    empty: Sequence[float],
+    chunk: int = 4096,
+) -> Float[Array, "h w k"]:
+    """``shade`` of the rays through all pixels of a view that meet occupied cells.
+
+    Rays are sorted by whether they hit anything, so the number of evaluations follows the
     picture's content although every shape is fixed and the function compiles once.
+
+    Args:
+      shade: k numbers for each of ``chunk`` rays.
+      grid: the occupancy.
+      camera: one camera.
+      height: pixels.
+      width: pixels.
+      empty: the k numbers of rays through empty space.
+      chunk: rays shaded at once.
     """
     rays = jax.tree.map(lambda x: x.reshape(-1, 3), image_rays(camera, height, width))
     count = height * width
@@ -192,16 +221,11 @@ def render_view(
     def body(state):
         i, out = state
         index = jax.lax.dynamic_slice(order, (i * chunk,), (chunk,))
-        picture, *_ = render_guided(
-            field, grid, jax.tree.map(lambda x: x[index], rays), samples=samples
-        )
-        flat = jnp.concatenate([picture.rgb, picture.alpha[:, None], picture.depth[:, None]], -1)
-        return i + 1, out.at[index].set(flat)
+        return i + 1, out.at[index].set(shade(jax.tree.map(lambda x: x[index], rays)))
 
-    blank = jnp.zeros((count, 5))
+    blank = jnp.broadcast_to(jnp.asarray(empty, jnp.float32), (count, len(empty)))
     _, out = jax.lax.while_loop(lambda state: state[0] < chunks, body, (jnp.int32(0), blank))
-    out = out.reshape(height, width, 5)
-    return Rendering(rgb=out[..., :3], alpha=out[..., 3], depth=out[..., 4])
+    return out.reshape(height, width, -1)
 
 
 def _meets(grid: Occupancy, rays: Rays, candidates: int = 96) -> Bool[Array, "n"]:
