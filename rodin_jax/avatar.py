@@ -16,18 +16,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Float32, UInt8
+from numpy.typing import ArrayLike
 
-from rodin_jax import gltf, meshing, occupancy, preview, provenance
-from rodin_jax.cameras import orbit
+from rodin_jax import avatar_programs, mesh_files, meshing, occupancy, preview, provenance
 from rodin_jax.folders import whole_folder
+from rodin_jax.layers import Layers
 from rodin_jax.nn import weights
 from rodin_jax.nn.decoder import Decoder
-from rodin_jax.nn.decoder import density as planes_density
-from rodin_jax.nn.decoder import field as planes_field
 
 FORMAT = 1
-_GRID, _CHUNK = 64, 65536
 # The camera that the training pictures were taken with (`data.avatars.front_camera`).
 _RADIUS, _FOV = 3.0, 40.0
 _ELEVATION = 5.0
@@ -115,20 +113,23 @@ class Avatar:
     @functools.cached_property
     def grid(self) -> occupancy.Occupancy:
         """Where there is anything."""
-        return _survey(self.decoder, self.params, self.planes)
+        return avatar_programs.survey(self.decoder, self.params, self.planes)
 
     def render(
         self,
-        azimuth: float | int = 0.0,
-        elevation: float | int = 0.0,
+        azimuth: ArrayLike = 0.0,
+        elevation: ArrayLike = 0.0,
         size: int = 256,
         *,
         background: tuple[float | int, float | int, float | int] | None = (1.0, 1.0, 1.0),
-        radius: float | int = _RADIUS,
-        fov: float | int = _FOV,
+        radius: ArrayLike = _RADIUS,
+        fov: ArrayLike = _FOV,
         samples: int = 16,
-    ) -> UInt8[np.ndarray, "size size c"]:
-        """A picture from a camera on a sphere around the avatar.
+    ) -> UInt8[np.ndarray, "*b size size c"]:
+        """Pictures from cameras on a sphere around the avatar.
+
+        Arrays of angles, radii and fields of view are broadcast against each other; four numbers
+        give one picture without batch axes. One program, compiled once for a size, makes all.
 
         Args:
           azimuth: degrees; 0 sees the face, 90 stands at the subject's left.
@@ -139,15 +140,30 @@ class Avatar:
           fov: its angle of view in degrees.
           samples: field evaluations a ray.
         """
-        if size < 1:
-            raise ValueError(f"size must be positive, got {size}")
-        view = np.array([azimuth, elevation, radius, fov], np.float32)
-        rgba = np.asarray(
-            _render(self.decoder, self.params, self.planes, self.grid, view, size, samples)
-        )
-        if background is None:
-            return preview.to_bytes(rgba)
-        return preview.to_bytes(preview.over(rgba, np.asarray(background, np.float32)))
+        views = _views(azimuth, elevation, radius, fov, size)
+        pictures = []
+        for rgba in self._each(avatar_programs.render, views, size, samples):
+            if background is not None:
+                rgba = preview.over(rgba, np.asarray(background, np.float32))
+            pictures.append(preview.to_bytes(rgba))
+        shape = (*views.shape[:-1], size, size, 4 if background is None else 3)
+        return np.array(pictures, np.uint8).reshape(shape)
+
+    def layers(
+        self,
+        azimuth: ArrayLike = 0.0,
+        elevation: ArrayLike = 0.0,
+        size: int = 256,
+        *,
+        radius: ArrayLike = _RADIUS,
+        fov: ArrayLike = _FOV,
+        samples: int = 16,
+    ) -> Layers:
+        """Pictures with the depth and the normal behind each pixel; arguments as in `render`."""
+        views = _views(azimuth, elevation, radius, fov, size)
+        maps = list(self._each(avatar_programs.layers, views, size, samples))
+        maps = np.array(maps, np.float32).reshape(*views.shape[:-1], size, size, 8)
+        return Layers(rgba=maps[..., :4], depth=maps[..., 4], normals=maps[..., 5:])
 
     def turntable(
         self,
@@ -165,25 +181,57 @@ class Avatar:
         )
 
     def mesh(
-        self, resolution: int = Media.resolution, *, level: float | int = 10.0
+        self,
+        resolution: int = Media.resolution,
+        faces: int | None = None,
+        texture: int | None = None,
+        *,
+        level: float | int = 10.0,
     ) -> meshing.Mesh:
-        """A watertight, coloured mesh in world units; see `meshing.extract`.
+        """A closed, coloured mesh in world units; see `meshing.extract`.
 
         A field that is nowhere as dense as ``level`` is cut at half of its largest density.
+
+        Args:
+          resolution: of the grid that finds the surface.
+          faces: at most so many; None keeps all, and then the mesh is watertight.
+          texture: texels along an edge of a colour texture; None makes none. It takes a minute or
+            more for a mesh of a hundred thousand faces, seconds for one of 20 000.
+          level: density of the surface.
+
+        Raises:
+          MeshExtraError: faces or a texture are asked for without ``rodin_jax[mesh]``.
         """
         level = min(level, 0.5 * float(self.grid.density.max()))
         return meshing.extract(
-            functools.partial(_density, self.decoder, self.params, self.planes),
-            functools.partial(_colour, self.decoder, self.params, self.planes),
+            functools.partial(avatar_programs.density, self.decoder, self.params, self.planes),
+            functools.partial(avatar_programs.colour, self.decoder, self.params, self.planes),
             resolution=resolution,
             level=level,
             within=np.asarray(self.grid.occupied) if level >= 1.0 else None,
-            chunk=_CHUNK,
+            faces=faces,
+            texture=texture,
+            chunk=avatar_programs.CHUNK,
         )
 
-    def export(self, path: str | os.PathLike, resolution: int = Media.resolution) -> Path:
-        """Writes the mesh as ``.glb``, ``.obj`` or ``.ply``."""
-        return gltf.write(path, self.mesh(resolution), self.recipe.provenance())
+    def export(
+        self,
+        path: str | os.PathLike,
+        resolution: int = Media.resolution,
+        faces: int | None = None,
+        texture: int | None = None,
+    ) -> Path:
+        """Writes the mesh as ``.glb``, ``.obj`` or ``.ply``, whole or not at all; see `mesh`.
+
+        A textured OBJ ``NAME.obj`` comes with ``NAME.mtl`` and ``NAME_texture.png``.
+
+        Raises:
+          OutputError: a file cannot be written.
+          ValueError: the suffix names no format, or PLY is to have a texture.
+        """
+        mesh_files.form_of(path, texture=texture is not None)
+        mesh = self.mesh(resolution, faces=faces, texture=texture)
+        return mesh_files.write(path, mesh, self.recipe.provenance())[-1]
 
     def preview(self) -> UInt8[np.ndarray, "h w 3"]:
         """A contact sheet: a portrait and eight views around."""
@@ -228,7 +276,7 @@ class Avatar:
         sheet = self._sheet(frames[:: media.frames // 8], media.portrait)
         provenance.save_png(folder / "preview.png", sheet, record)
         provenance.save_video(folder / "turntable.mp4", _opaque(frames), record, fps=_fps(frames))
-        gltf.write(folder / "mesh.glb", self.mesh(media.resolution), record)
+        mesh_files.write(folder / "mesh.glb", self.mesh(media.resolution), record)
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> "Avatar":
@@ -264,6 +312,13 @@ class Avatar:
             raise AvatarError(str(error)) from error
         return cls(planes, decoder, tensors["decoder"], recipe)
 
+    def _each(self, program, views, size: int, samples: int):
+        """What ``program`` makes of the views, one at a time: memory does not grow with them."""
+        for view in views.reshape(-1, 4):
+            yield np.asarray(
+                program(self.decoder, self.params, self.planes, self.grid, view, size, samples)
+            )
+
     def _turn(self, frames: int, size: int, elevation: float, track: Track | None = None):
         """RGBA views at even azimuths, the first from the front."""
         angles = np.arange(frames) * (360.0 / frames)
@@ -273,6 +328,16 @@ class Avatar:
     def _sheet(self, around, size: int):
         portrait = self.render(25.0, 8.0, size, background=None, radius=0.88 * _RADIUS)
         return preview.contact_sheet(portrait, around)
+
+
+def _views(azimuth, elevation, radius, fov, size: int) -> Float32[np.ndarray, "*b 4"]:
+    """The cameras' numbers, broadcast against each other, as the programs take them."""
+    if size < 1:
+        raise ValueError(f"size must be positive, got {size}")
+    views = np.broadcast_arrays(
+        *(np.asarray(x, np.float32) for x in (azimuth, elevation, radius, fov))
+    )
+    return np.stack(views, axis=-1)
 
 
 def _fps(frames) -> int:
@@ -300,32 +365,3 @@ def _recipe(document: dict) -> Recipe:
         if not np.isfinite(known["z"]).all():
             raise ValueError("field 'z' is not finite")
     return Recipe(**known)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _survey(decoder, params, planes):
-    def density(points):
-        return planes_density(decoder, params, planes, points)
-
-    return occupancy.survey(density, _GRID, chunk=_CHUNK)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
-def _render(decoder, params, planes, grid, view, size, samples):
-    """Straight-alpha RGBA in [0, 1], ``[size, size, 4]``; view: azimuth, elevation, radius, fov."""
-    camera = orbit(view[0], view[1], size, radius=view[2], fov=view[3])
-    field = planes_field(decoder, params, planes)
-    picture = occupancy.render_view(field, grid, camera, size, size, samples=samples)
-    alpha = picture.alpha[..., None]
-    rgb = picture.rgb / jnp.maximum(alpha, 1e-3)
-    return jnp.clip(jnp.concatenate([rgb, alpha], axis=-1), 0.0, 1.0)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _density(decoder, params, planes, points):
-    return planes_density(decoder, params, planes, points)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _colour(decoder, params, planes, points, directions):
-    return planes_field(decoder, params, planes)(points, directions)[1]

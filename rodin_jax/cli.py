@@ -115,12 +115,27 @@ def parser() -> Parser:
     c.add_argument("--elevation", type=float, default=0.0, metavar="DEG")
     c.add_argument("--size", type=int, default=256, metavar="PX", help="pixels along an edge")
     c.add_argument("--transparent", action="store_true", help="no background (.png)")
+    c.add_argument(
+        "--depth", metavar="FILE", help="also its depth, a 16-bit .png: 10000 is one world unit"
+    )
+    c.add_argument(
+        "--normals", metavar="FILE", help="also its normals, a .png: 128 + 127 (x, y, z)"
+    )
     c.add_argument("--frames", type=int, default=40, metavar="N", help="of the film")
 
-    c = add("export", "Write an avatar's mesh with vertex colours.")
+    c = add("export", "Write an avatar's mesh with vertex colours or a texture.")
     c.add_argument("avatar", metavar="AVATAR_DIR")
-    c.add_argument("--format", choices=("glb", "obj", "ply"), default="glb")
+    c.add_argument("--format", choices=("glb", "obj", "ply"), help="default: that of --out, or glb")
     c.add_argument("--out", metavar="FILE", help="default: AVATAR_DIR/mesh.FORMAT")
+    c.add_argument(
+        "--faces",
+        type=int,
+        metavar="N",
+        help="at most so many (default: all, with --texture 20000)",
+    )
+    c.add_argument(
+        "--texture", type=int, metavar="PX", help="a colour texture of PX x PX (.glb, .obj)"
+    )
     _add_resolution(c)
 
     c = add("fit", "Fit an avatar to a capture: transforms.json and pictures with known cameras.")

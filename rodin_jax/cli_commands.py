@@ -14,9 +14,12 @@ from tqdm import tqdm
 
 from rodin_jax import compile_cache
 from rodin_jax.cli import UsageError
-from rodin_jax.folders import OutputError, whole_folder
+from rodin_jax.folders import OutputError, whole_files, whole_folder
 
 Result = tuple[dict[str, Any], str]
+
+# Enough for a head under a texture, and unwrapped in seconds.
+_TEXTURED_FACES = 20_000
 
 
 class Stopwatch:
@@ -108,10 +111,40 @@ def interpolate(a: argparse.Namespace) -> Result:
 
 
 def render(a: argparse.Namespace) -> Result:
-    """Writes one picture or a turntable."""
-    from rodin_jax import provenance
+    """Writes one picture, with maps of depth and normals if asked for, or a turntable."""
+    from rodin_jax import png, preview
     from rodin_jax.avatar import Avatar
 
+    film = _check_view(a)
+    targets = {name: getattr(a, name) for name in ("depth", "normals", "out") if getattr(a, name)}
+    avatar = Avatar.load(a.avatar)
+    watch = Stopwatch()
+    record = avatar.recipe.provenance()
+    with whole_files(*targets.values()) as places:
+        place = dict(zip(targets, places, strict=True))
+        if film:
+            options = {"frames": a.frames, "size": a.size, "elevation": a.elevation}
+            avatar.turntable(place["out"], **options, track=track)
+        elif len(targets) == 1:
+            background = None if a.transparent else (1.0, 1.0, 1.0)
+            picture = avatar.render(a.azimuth, a.elevation, a.size, background=background)
+            place["out"].write_bytes(png.encode(picture, record))
+        else:
+            layers = avatar.layers(a.azimuth, a.elevation, a.size)
+            picture = (
+                layers.rgba if a.transparent else preview.over(layers.rgba, np.ones(3, np.float32))
+            )
+            place["out"].write_bytes(png.encode(preview.to_bytes(picture), record))
+            if "depth" in place:
+                place["depth"].write_bytes(png.depth(layers.depth, record))
+            if "normals" in place:
+                place["normals"].write_bytes(png.normals(layers.normals, record))
+    result = {name: str(target) for name, target in targets.items()} | watch.times()
+    return result, "\n".join(f"wrote {target}" for target in targets.values())
+
+
+def _check_view(a: argparse.Namespace) -> bool:
+    """Raises `UsageError`, or says whether a film is asked for."""
     kind = Path(a.out).suffix.lower()
     if kind not in (".png", ".mp4"):
         raise UsageError(f"--out {a.out}: expected a .png or .mp4 file")
@@ -121,37 +154,55 @@ def render(a: argparse.Namespace) -> Result:
         raise UsageError(f"--frames {a.frames}: expected 1 to 10000")
     if not (np.isfinite(a.azimuth) and -90 < a.elevation < 90):
         raise UsageError("--azimuth must be finite and --elevation between -90 and 90 degrees")
-    avatar = Avatar.load(a.avatar)
-    watch = Stopwatch()
-
-    def write(path: Path) -> None:
+    taken = {Path(a.out).absolute()}
+    for name in ("depth", "normals"):
+        path = getattr(a, name)
+        if path is None:
+            continue
         if kind == ".mp4":
-            options = {"frames": a.frames, "size": a.size, "elevation": a.elevation}
-            avatar.turntable(path, **options, track=track)
-        else:
-            background = None if a.transparent else (1.0, 1.0, 1.0)
-            picture = avatar.render(a.azimuth, a.elevation, a.size, background=background)
-            provenance.save_png(path, picture, avatar.recipe.provenance())
-
-    _write_whole(Path(a.out), write)
-    return {"out": str(a.out), **watch.times()}, f"wrote {a.out}"
+            raise UsageError(f"--{name}: is for pictures, not for films")
+        if Path(path).suffix.lower() != ".png" or Path(path).absolute() in taken:
+            raise UsageError(f"--{name} {path}: expected a .png file of its own")
+        taken.add(Path(path).absolute())
+    return kind == ".mp4"
 
 
 def export(a: argparse.Namespace) -> Result:
     """Writes an avatar's mesh."""
-    from rodin_jax import gltf
+    from rodin_jax import mesh_files
     from rodin_jax.avatar import Avatar, Media
 
     resolution = Media.resolution if a.resolution is None else a.resolution
     _check_resolution(resolution)
-    out = Path(a.out or Path(a.avatar) / f"mesh.{a.format}")
+    form = _mesh_format(a)
+    faces = a.faces
+    if faces is None and a.texture is not None:
+        faces = _TEXTURED_FACES
+    out = Path(a.out or Path(a.avatar) / f"mesh.{form}")
     avatar = Avatar.load(a.avatar)
     watch = Stopwatch()
-    mesh = avatar.mesh(resolution)
-    data = gltf.encode(mesh, a.format, avatar.recipe.provenance())
-    _write_whole(out, lambda path: path.write_bytes(data))
-    result = {"out": str(out), "vertices": len(mesh.vertices), "faces": len(mesh.faces)}
+    mesh = avatar.mesh(resolution, faces, a.texture)
+    files = mesh_files.write(out, mesh, avatar.recipe.provenance(), form)
+    result = {"out": str(out), "files": [str(file) for file in files]}
+    result |= {"vertices": len(mesh.vertices), "faces": len(mesh.faces)}
     return result | watch.times(), f"wrote {out} ({len(mesh.faces)} faces)"
+
+
+def _mesh_format(a: argparse.Namespace) -> str:
+    """Raises `UsageError`, or says which format the mesh is to have."""
+    from rodin_jax.mesh_files import FORMATS, TEXTURED
+
+    suffix = Path(a.out).suffix.lower().lstrip(".") if a.out else ""
+    if a.format and suffix in FORMATS and suffix != a.format:
+        raise UsageError(f"--out {a.out}: its name does not go with --format {a.format}")
+    form = a.format or (suffix if suffix in FORMATS else "glb")
+    if a.faces is not None and a.faces < 4:
+        raise UsageError(f"--faces {a.faces}: expected 4 or more")
+    if a.texture is not None and not 64 <= a.texture <= 8192:
+        raise UsageError(f"--texture {a.texture}: expected 64 to 8192 texels an edge")
+    if a.texture is not None and form not in TEXTURED:
+        raise UsageError(f"--texture: {form} has vertex colours only, use glb or obj")
+    return form
 
 
 def fit(a: argparse.Namespace) -> Result:
@@ -234,7 +285,8 @@ def data_check(a: argparse.Namespace) -> Result:
     lines = report.lines()
     if a.out is not None:
         page = Image.fromarray(sheet.draw(capture, report))
-        _write_whole(Path(a.out), lambda path: page.save(path, format="PNG"))
+        with whole_files(a.out) as (path,):
+            page.save(path, format="PNG")
         lines.append(f"wrote {a.out}")
     result = {"capture": str(a.capture), **report.as_json(), "out": a.out}
     return result, "\n".join(lines)
@@ -314,23 +366,6 @@ def _check_writable(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: cannot be written (permission denied)")
-
-
-def _write_whole(path: Path, write) -> None:
-    """Lets ``write`` fill a hidden file beside ``path`` and moves it there."""
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        if not path.parent.is_dir():
-            raise OutputError(f"{path}: there is no folder {path.parent}")
-        if path.is_dir():
-            raise OutputError(f"{path}: is a folder, expected a file")
-        partial.touch()
-        write(partial)
-        partial.replace(path)
-    except PermissionError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _plain(value):

@@ -2,7 +2,8 @@
 
 The grid's outermost nodes lie on the faces of the cube [-1, 1]^3 and count as empty, so whatever
 the cube cuts off (a torso, say) is closed by a cap and every mesh is watertight. Meshes keep the
-world's axes (z up, facing -y); `gltf.py` turns them when it writes.
+world's axes (z up, facing -y); `gltf.py` turns them when it writes. Fewer faces and textures are
+the matter of `decimation.py` and `texturing.py`.
 """
 
 import dataclasses
@@ -12,6 +13,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy import sparse
 from skimage import measure
+
+from rodin_jax import mesh_extra
+from rodin_jax.decimation import decimate
+from rodin_jax.texturing import Texture, bake
 
 # Densities -> densities, and points with view directions -> colours.
 Density = Callable[[np.ndarray], Array]
@@ -27,12 +32,14 @@ class Mesh:
       faces: indices, counter-clockwise seen from outside, int32 ``[m, 3]``.
       normals: outward unit vectors, float32 ``[n, 3]``.
       colours: sRGB, uint8 ``[n, 3]``.
+      texture: the same colours in finer detail, if asked for.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     normals: np.ndarray
     colours: np.ndarray
+    texture: Texture | None = None
 
     @property
     def volume(self) -> float:
@@ -52,43 +59,50 @@ def extract(
     level: float = 10.0,
     within: Bool[np.ndarray, "r r r"] | None = None,
     smallest: float = 0.02,
+    faces: int | None = None,
+    texture: int | None = None,
     chunk: int = 65536,
 ) -> Mesh:
     """The surface on which ``density`` equals ``level``.
 
     Args:
       density: densities of points ``[chunk, 3]``; called with this one shape, so jit pays.
-      colour: colours in [0, 1] of points seen along unit directions, likewise. Vertices are
-        seen head-on (direction = inward normal), half a grid cell below the surface, where
-        volume rendering takes most of a surface's colour.
+      colour: colours in [0, 1] of points seen along unit directions, likewise. Vertices and
+        texels are seen head-on (direction = inward normal), half a grid cell below the surface,
+        where volume rendering takes most of a surface's colour.
       resolution: grid nodes along each edge of the cube.
       level: density of the surface; 10 turns half opaque within 0.07 world units.
       within: cells of the cube that may hold matter; the others are not evaluated.
       smallest: islands with less than this fraction of the largest one's volume are dropped.
+      faces: at most so many, see `decimate`; None keeps all. Fewer faces stay closed, but they
+        may touch each other.
+      texture: texels along an edge of a colour texture, see `bake`; None makes none.
       chunk: points evaluated at once.
 
     Raises:
       EmptyMeshError: no node is denser than ``level``.
+      MeshExtraError: ``faces`` or ``texture`` is asked for and its library is not installed.
     """
     if resolution < 8:
         raise ValueError(f"a mesh needs a resolution of at least 8, got {resolution}")
-    values = _grid(density, resolution, within, chunk)
-    if not np.isfinite(values).all():
-        raise ValueError("the field has densities that are not finite")
-    # x / (x + level) is bounded, so the interpolated surface does not stick to grid nodes where
-    # density jumps from nothing to hundreds.
-    values = values / (values + level)
-    if values.max() <= 0.5:
-        raise EmptyMeshError(f"nothing in the field is denser than {level:g}: no surface")
-    step = 2.0 / (resolution - 1)
-    vertices, faces, _, _ = measure.marching_cubes(values, 0.5, gradient_direction="ascent")
-    vertices = (vertices * step - 1.0).astype(np.float32)
-    vertices, faces = _drop_islands(vertices, faces.astype(np.int32), smallest)
-    normals = vertex_normals(vertices, faces)
-    inside = np.clip(vertices - 0.5 * step * normals, -1.0, 1.0)
-    colours = _in_chunks(lambda p: colour(p[:, :3], p[:, 3:]), np.hstack([inside, -normals]), chunk)
-    colours = np.round(np.clip(colours, 0.0, 1.0) * 255).astype(np.uint8)
-    return Mesh(vertices, faces, normals, colours)
+    # What is missing is better said now than after the field has been evaluated.
+    if faces is not None:
+        mesh_extra.simplifier()
+    if texture is not None:
+        mesh_extra.unwrapper()
+    vertices, triangles = _surface(density, resolution, level, within, smallest, chunk)
+    if faces is not None:
+        vertices, triangles = decimate(vertices, triangles, faces)
+    normals = vertex_normals(vertices, triangles)
+
+    def paint(points: np.ndarray, outward: np.ndarray) -> np.ndarray:
+        inside = np.clip(points - outward / (resolution - 1), -1.0, 1.0)
+        rows = np.hstack([inside, -outward])
+        seen = _in_chunks(lambda p: colour(p[:, :3], p[:, 3:]), rows, chunk)
+        return np.round(np.clip(seen, 0.0, 1.0) * 255).astype(np.uint8)
+
+    painted = None if texture is None else bake(vertices, triangles, normals, texture, paint)
+    return Mesh(vertices, triangles, normals, paint(vertices, normals), painted)
 
 
 def vertex_normals(
@@ -109,8 +123,26 @@ def vertex_normals(
     return unit.astype(np.float32)
 
 
-def _grid(density: Density, resolution: int, within, chunk: int) -> np.ndarray:
-    """Densities at the nodes, zero on the cube's faces and outside ``within``."""
+def _surface(density: Density, resolution: int, level: float, within, smallest: float, chunk: int):
+    """Vertices in world units and triangles of the surface, without small islands."""
+    values, corner = _grid(density, resolution, within, chunk)
+    if not np.isfinite(values).all():
+        raise ValueError("the field has densities that are not finite")
+    # x / (x + level) is bounded, so the interpolated surface does not stick to grid nodes where
+    # density jumps from nothing to hundreds.
+    values /= values + level
+    if values.max(initial=0.0) <= 0.5:
+        raise EmptyMeshError(f"nothing in the field is denser than {level:g}: no surface")
+    vertices, faces, _, _ = measure.marching_cubes(values, 0.5, gradient_direction="ascent")
+    vertices = ((vertices + corner) * (2.0 / (resolution - 1)) - 1.0).astype(np.float32)
+    return _drop_islands(vertices, faces.astype(np.int32), smallest)
+
+
+def _grid(density: Density, resolution: int, within, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+    """Densities at the nodes of a box, zero on its faces and outside ``within``; its first node.
+
+    The box is the smallest around ``within`` and the empty nodes beside it.
+    """
     line = np.linspace(-1.0, 1.0, resolution, dtype=np.float32)
     wanted = np.zeros((resolution,) * 3, bool)
     wanted[1:-1, 1:-1, 1:-1] = True
@@ -118,10 +150,18 @@ def _grid(density: Density, resolution: int, within, chunk: int) -> np.ndarray:
         cells = within.shape[0]
         cell = np.clip(((line + 1) * (cells / 2)).astype(int), 0, cells - 1)
         wanted &= np.asarray(within)[np.ix_(cell, cell, cell)]
+    if not wanted.any():
+        return np.zeros((2, 2, 2), np.float32), np.zeros(3, int)
+    sides = [np.flatnonzero(wanted.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    corner = np.array([side[0] - 1 for side in sides])
+    wanted = wanted[tuple(slice(side[0] - 1, side[-1] + 2) for side in sides)]
     values = np.zeros(wanted.shape, np.float32)
-    if wanted.any():
-        values[wanted] = _in_chunks(density, line[np.argwhere(wanted)], chunk)
-    return values
+    nodes = np.flatnonzero(wanted)
+    # Positions of all nodes at once would take several times the memory of their densities.
+    for some in np.split(nodes, range(chunk, len(nodes), chunk)):
+        points = line[np.stack(np.unravel_index(some, wanted.shape), axis=-1) + corner]
+        values.reshape(-1)[some] = _in_chunks(density, points, chunk)
+    return values, corner
 
 
 def _in_chunks(function, rows: np.ndarray, chunk: int) -> np.ndarray:

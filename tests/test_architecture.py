@@ -13,17 +13,23 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = {
     "root": {"__init__"},
     "types": {"types"},
-    "maths": {"cameras", "triplanes", "rendering", "occupancy", "meshing", "metrics"},
+    "maths": {
+        "cameras", "decimation", "layers", "mesh_extra", "meshing", "metrics", "occupancy",
+        "rendering", "texturing", "triplanes",
+    },
     "diffusion": {"diffusion"},
     "nn": {"nn"},
     "data": {"data"},
-    "files": {"compile_cache", "folders", "gltf", "preview", "provenance"},
+    "files": {
+        "compile_cache", "folders", "gltf", "mesh_files", "ply", "png", "preview", "provenance",
+        "wavefront",
+    },
     "train": {"train"},
     "bundle": {"bundle", "assembly"},
-    "avatar": {"avatar"},
+    "avatar": {"avatar", "avatar_programs"},
     "pipeline": {"pipeline", "sampling"},
     "front": {"cli", "cli_commands", "evaluate", "main"},
-}
+}  # fmt: skip
 # Room -> the rooms it may import besides itself.
 ARROWS = {
     "root": set(),

@@ -9,8 +9,9 @@ import tiny_bundle
 import trimesh
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from rodin_jax import provenance
+from rodin_jax import avatar_programs, provenance
 from rodin_jax.avatar import Avatar, AvatarError, Media
+from rodin_jax.cameras import image_rays, orbit
 from rodin_jax.nn import weights
 
 MEDIA = Media(frames=8, size=32, portrait=32, resolution=32)
@@ -47,6 +48,67 @@ def test_transparent_pictures_have_straight_alpha(ball):
     # A ball of radius r at distance d covers a disc of radius f r / sqrt(d^2 - r^2).
     radius = 16 / np.tan(np.radians(20)) * 0.6 / np.sqrt(9 - 0.36)
     np.testing.assert_allclose(rgba[..., 3].sum() / 255, np.pi * radius**2, rtol=0.15)
+
+
+def test_many_cameras_see_what_each_sees_alone(ball):
+    programs = avatar_programs.render._cache_size()
+    pictures = ball.render(np.array([0, 90, 200]), 10, 24)
+    alone = [ball.render(a, 10, 24) for a in (0, 90, 200)]
+    np.testing.assert_array_equal(pictures, alone)
+    grid = ball.render([[0], [90]], [5, 10, 20], 24, background=None, radius=2.5)
+    assert grid.shape == (2, 3, 24, 24, 4)
+    np.testing.assert_array_equal(grid[1, 2], ball.render(90, 20, 24, background=None, radius=2.5))
+    assert avatar_programs.render._cache_size() == programs + 1
+    assert ball.render(np.zeros(0), 10, 24).shape == (0, 24, 24, 3)
+
+
+def half_way(cosine):
+    """Radius at which a ray that falls on the ball under this cosine has lost half of its light.
+
+    The ball's density is 40 softplus(40 (R^2 - r^2) + c), with c such that it is 10 at r = R.
+    """
+    r = np.linspace(0.8, 0.4, 4001)
+    shift = np.log(np.expm1(10 / 40))
+    density = 40 * np.logaddexp(0, 40 * (tiny_bundle.BALL_RADIUS**2 - r**2) + shift)
+    return np.interp(np.log(2) * cosine, np.cumsum(density) * (r[0] - r[1]), r)
+
+
+def test_layers_know_how_far_the_ball_is_and_where_it_faces(ball):
+    programs = avatar_programs.layers._cache_size()
+    angles = np.array([0.0, 35.0, 250.0])
+    layers = ball.layers(angles, 15.0, 48)
+    assert layers.rgba.shape == (3, 48, 48, 4) and layers.normals.shape == (3, 48, 48, 3)
+    camera = orbit(angles, 15.0, 48, radius=3.0, fov=40.0)
+    rays = image_rays(camera, 48, 48)
+    origins, directions = np.asarray(rays.origins), np.asarray(rays.directions)
+    along = (origins * directions).sum(-1)
+    across = (origins**2).sum(-1) - along**2
+    seen = np.isfinite(layers.depth)
+    sky = across > tiny_bundle.BALL_RADIUS**2
+    np.testing.assert_allclose(seen.mean(), 1 - sky.mean(), rtol=0.15)
+    # Where rays do not graze the soft rim, the ball is met within 1 % of the cube's edge.
+    middle = across < 0.7 * tiny_bundle.BALL_RADIUS**2
+    radius = half_way(np.sqrt(np.maximum(1 - across / tiny_bundle.BALL_RADIUS**2, 0.3)))
+    expected = -along - np.sqrt(np.maximum(radius**2 - across, 0))
+    assert np.abs(layers.depth - expected)[middle].max() < 0.02
+    assert np.abs(layers.depth - expected)[middle].mean() < 0.004
+    points = origins + expected[..., None] * directions
+    cosine = ((layers.normals * points).sum(-1) / radius)[middle]
+    assert np.degrees(np.arccos(cosine.clip(-1, 1))).max() < 5
+    np.testing.assert_allclose(np.linalg.norm(layers.normals[seen], axis=-1), 1, atol=1e-5)
+    assert (layers.normals * directions).sum(-1)[seen].max() < 1e-5
+    assert np.isinf(layers.depth[~seen]).all() and not layers.normals[~seen].any()
+    assert avatar_programs.layers._cache_size() == programs + 1
+
+
+def test_layers_of_many_are_those_of_each(ball):
+    both = ball.layers([0, 90], 10, 24)
+    for i, angle in enumerate((0, 90)):
+        one = ball.layers(angle, 10, 24)
+        for name in ("rgba", "depth", "normals"):
+            np.testing.assert_array_equal(getattr(both, name)[i], getattr(one, name))
+    picture = ball.render(90, 10, 24, background=None)
+    np.testing.assert_array_equal(np.round(both.rgba[1] * 255), picture)
 
 
 def test_mesh_is_the_ball(ball):
@@ -90,6 +152,31 @@ def test_every_file_says_where_it_comes_from(saved):
 def test_without_media_only_what_load_reads(ball, tmp_path):
     folder = ball.save(tmp_path / "ball", media=None)
     assert sorted(p.name for p in folder.iterdir()) == ["avatar.json", "planes.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["x.glb", "x.obj"])
+def test_light_textured_meshes_are_written_the_same_each_time(ball, tmp_path, name):
+    pytest.importorskip("fast_simplification")
+    pytest.importorskip("xatlas")
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        assert ball.export(folder / name, 32, faces=500, texture=128) == folder / name
+    files = sorted((tmp_path / "a").iterdir())
+    assert len(files) == {"x.glb": 1, "x.obj": 3}[name]
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+    loaded = trimesh.load(tmp_path / "a" / name, force="mesh")
+    assert loaded.visual.kind == "texture" and len(loaded.faces) <= 500
+    # The face is red, the back blue; in glTF the subject faces +z.
+    front = loaded.vertices[:, 2].argmax() if name == "x.glb" else loaded.vertices[:, 1].argmin()
+    colours = loaded.visual.to_color().vertex_colors
+    np.testing.assert_allclose(colours[front, :3], RED, atol=12)
+
+
+def test_a_ply_cannot_have_a_texture(ball, tmp_path):
+    with pytest.raises(ValueError, match="one of glb, obj"):
+        ball.export(tmp_path / "x.ply", 16, texture=64)
+    assert trimesh.load(ball.export(tmp_path / "x.ply", 16)).visual.kind == "vertex"
 
 
 def test_fog_still_has_a_mesh(ball):

@@ -12,7 +12,7 @@ import tiny_bundle
 import trimesh
 from PIL import Image
 
-from rodin_jax import avatar
+from rodin_jax import avatar, provenance
 from rodin_jax.avatar import Avatar, Media
 from rodin_jax.pipeline import RodinPipeline
 
@@ -83,9 +83,54 @@ def test_render_and_export(rodin, tmp_path):
     assert film.read_bytes()[4:8] == b"ftyp"
     for form in ("glb", "obj", "ply"):
         code, out, _ = rodin("export", ball, "--format", form, "--resolution", 16, "--json")
-        assert code == 0 and json.loads(out)["out"] == str(ball / f"mesh.{form}")
+        result = json.loads(out)
+        assert code == 0 and result["out"] == str(ball / f"mesh.{form}")
+        assert result["files"] == [result["out"]]
         assert trimesh.load(ball / f"mesh.{form}", force="mesh").is_watertight
     assert names(tmp_path) == ["ball", "x.mp4", "x.png"]
+
+
+def test_maps_beside_a_picture(rodin, tmp_path):
+    ball = tiny_bundle.ball().save(tmp_path / "ball", media=None)
+    places = {name: tmp_path / f"{name}.png" for name in ("depth", "normals", "out")}
+    options = [item for name, place in places.items() for item in (f"--{name}", place)]
+    code, out, _ = rodin("render", ball, "--size", 32, *options, "--json")
+    assert code == 0 and {"depth", "normals", "out"} <= set(json.loads(out))
+    alone = tmp_path / "alone.png"
+    assert rodin("render", ball, "--size", 32, "--out", alone)[0] == 0
+    assert alone.read_bytes() == places["out"].read_bytes()
+    depth = np.asarray(Image.open(places["depth"]))
+    assert depth.dtype == np.uint16 and depth[0, 0] == 0
+    np.testing.assert_allclose(depth[15:17, 15:17] / 10_000, 2.4, atol=0.03)
+    normals = np.asarray(Image.open(places["normals"])).astype(float)
+    assert (normals[0, 0] == 128).all()
+    np.testing.assert_allclose((normals[15:17, 15:17] - 128).mean((0, 1)), [0, -127, 0], atol=3)
+    for name in ("depth", "normals"):
+        text = provenance.read_png(places[name])
+        assert text["prompt"] == "a ball" and name in text
+
+
+def test_light_textured_meshes(rodin, tmp_path):
+    pytest.importorskip("fast_simplification")
+    pytest.importorskip("xatlas")
+    ball = tiny_bundle.ball().save(tmp_path / "ball", media=None)
+    options = ("--faces", 200, "--texture", 64, "--resolution", 24, "--json")
+    code, out, _ = rodin("export", ball, *options, "--out", tmp_path / "x.obj")
+    result = json.loads(out)
+    assert code == 0 and 0 < result["faces"] <= 200
+    assert [name.rsplit("/", 1)[1] for name in result["files"]] == [
+        "x_texture.png", "x.mtl", "x.obj",
+    ]  # fmt: skip
+    assert names(tmp_path) == ["ball", "x.mtl", "x.obj", "x_texture.png"]
+
+
+def test_meshes_say_what_they_lack(rodin, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "xatlas", None)
+    ball = tiny_bundle.ball().save(tmp_path / "ball", media=None)
+    code, out, err = rodin("export", ball, "--texture", 64, "--faces", 200)
+    assert code == 1 and out == "" and err.count("\n") == 1
+    assert err.endswith("pip install 'rodin_jax[mesh]'\n")
+    assert names(ball) == ["avatar.json", "planes.safetensors"]
 
 
 def test_bundles_are_made_and_checked(rodin, tmp_path):
@@ -159,7 +204,15 @@ def test_bad_requests_are_one_line_and_leave_nothing(
         (["render", "none", "--out", "x.mp4", "--size", "33"], 2, "--size 33"),
         (["render", "none", "--elevation", "95", "--out", "x.png"], 2, "--elevation"),
         (["render", "ball", "--size", "32", "--out", "none/x.png"], 1, "there is no folder"),
+        (["render", "none", "--out", "x.mp4", "--depth", "d.png"], 2, "--depth"),
+        (["render", "none", "--out", "x.png", "--depth", "x.png"], 2, "file of its own"),
+        (["render", "none", "--out", "x.png", "--normals", "n.exr"], 2, "--normals n.exr"),
+        (["render", "ball", "--out", "x.png", "--depth", "none/d.png"], 1, "there is no folder"),
         (["export", "none"], 1, "not an avatar"),
+        (["export", "none", "--faces", "3"], 2, "--faces 3"),
+        (["export", "none", "--texture", "7"], 2, "--texture 7"),
+        (["export", "none", "--texture", "512", "--format", "ply"], 2, "vertex colours only"),
+        (["export", "none", "--out", "x.ply", "--format", "obj"], 2, "--format obj"),
         (["export", "ball", "--format", "stl"], 2, "invalid choice"),
         (["edit", "none", "--prompt", "x", "--out", "out"], 1, "not an avatar"),
         (["fit", "none", "--out", "out"], 1, "none"),

@@ -1,35 +1,18 @@
-"""Meshes of known solids: size, sides, axes, colours, and files that other programs read."""
+"""Meshes of known solids: size, sides, axes, colours, fewer faces and textures."""
 
-import io
-import json
-import struct
+import sys
 
 import numpy as np
 import pytest
 import trimesh
+from solids import CENTRE, RADIUS, ball, box, box_distance, position_colour
 
-from rodin_jax import gltf, meshing
-
-RADIUS, CENTRE = 0.6, np.array([0.1, -0.2, 0.15])
-PROVENANCE = {"generator": "rodin_jax 0", "prompt": 'naïve\n"quotes"', "seed": 3}
-
-
-def ball(points, centre=CENTRE, radius=RADIUS):
-    return 10.0 * np.exp(40.0 * (radius - np.linalg.norm(points - centre, axis=-1)))
-
-
-def position_colour(points, directions):
-    return (points + 1) / 2
+from rodin_jax import mesh_extra, meshing
 
 
 @pytest.fixture(scope="module")
 def sphere():
     return meshing.extract(ball, position_colour, resolution=64, chunk=50000)
-
-
-def opened(mesh, form):
-    loaded = trimesh.load(io.BytesIO(gltf.encode(mesh, form, PROVENANCE)), file_type=form)
-    return loaded.to_mesh() if form == "glb" else loaded
 
 
 def test_ball_has_its_size_and_place(sphere):
@@ -39,6 +22,19 @@ def test_ball_has_its_size_and_place(sphere):
     np.testing.assert_allclose(reference.area, 4 * np.pi * RADIUS**2, rtol=0.02)
     np.testing.assert_allclose(reference.center_mass, CENTRE, atol=0.005)
     np.testing.assert_allclose(sphere.volume, reference.volume, rtol=1e-4)
+
+
+def test_the_surface_is_where_it_should_be_to_a_small_part_of_a_cell(sphere):
+    step = 2 / 63
+    away = np.linalg.norm(sphere.vertices - CENTRE, axis=-1) - RADIUS
+    assert np.abs(away).max() < 0.1 * step
+    mesh = meshing.extract(box, position_colour, resolution=64)
+    away = box_distance(mesh.vertices)
+    # Marching cubes cuts edges and corners off by at most half of a cell's diagonal.
+    assert np.abs(away).max() < np.sqrt(3) / 2 * step
+    assert np.percentile(np.abs(away), 80) < 0.1 * step
+    reference = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert reference.is_watertight and reference.is_winding_consistent
 
 
 def test_normals_point_outward_and_colours_come_from_below_the_surface(sphere):
@@ -80,8 +76,19 @@ def test_occupancy_only_saves_work(sphere):
     line = (np.arange(16) + 0.5) / 8 - 1
     cells = np.stack(np.meshgrid(line, line, line, indexing="ij"), -1)
     within = np.linalg.norm(cells - CENTRE, axis=-1) < RADIUS + 0.25
-    mesh = meshing.extract(ball, position_colour, resolution=64, within=within)
-    np.testing.assert_array_equal(mesh.vertices, sphere.vertices)
+    asked = []
+
+    def watched(points):
+        asked.append(points)
+        return ball(points)
+
+    mesh = meshing.extract(watched, position_colour, resolution=64, within=within, chunk=5000)
+    np.testing.assert_array_equal(mesh.faces, sphere.faces)
+    np.testing.assert_allclose(mesh.vertices, sphere.vertices, atol=1e-6)
+    outside = np.linalg.norm(np.concatenate(asked) - CENTRE, axis=-1)
+    assert outside.max() < RADIUS + 0.25 + np.sqrt(3) / 16
+    nodes = within.mean() * 64**3
+    assert sum(map(len, asked)) < 1.1 * nodes + 5000
 
 
 def test_an_empty_field_has_no_mesh():
@@ -89,30 +96,37 @@ def test_an_empty_field_has_no_mesh():
         meshing.extract(lambda p: np.zeros(len(p)), position_colour, resolution=16)
 
 
-def test_glb_is_y_up_facing_z_with_linear_colours(sphere):
-    loaded = opened(sphere, "glb")
-    x, y, z = CENTRE
-    np.testing.assert_allclose(loaded.center_mass, [x, z, -y], atol=0.005)
-    assert loaded.is_watertight and loaded.volume > 0
-    srgb = sphere.colours / 255
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    data = gltf.encode(sphere, "glb", PROVENANCE)
-    (length,) = struct.unpack("<I", data[12:16])
-    document = json.loads(data[20 : 20 + length])
-    view = document["bufferViews"][2]
-    start = 28 + length + view["byteOffset"]
-    stored = np.frombuffer(data[start : start + view["byteLength"]], np.float32).reshape(-1, 3)
-    np.testing.assert_allclose(stored, linear, atol=1e-6)
-    assert document["asset"]["extras"] == PROVENANCE
-    assert document["asset"]["copyright"] == "AI-generated"
-    np.testing.assert_allclose(loaded.visual.vertex_colors[:, :3] / 255, linear, atol=0.01)
+def test_fewer_faces_keep_the_shape_and_its_colours(sphere):
+    pytest.importorskip("fast_simplification")
+    mesh = meshing.extract(ball, position_colour, resolution=64, faces=1000)
+    assert 900 < len(mesh.faces) <= 1000 < len(sphere.faces)
+    away = np.linalg.norm(mesh.vertices - CENTRE, axis=-1) - RADIUS
+    assert np.abs(away).max() < 0.01
+    np.testing.assert_allclose(mesh.volume, sphere.volume, rtol=0.02)
+    outward = (mesh.vertices - CENTRE) / np.linalg.norm(mesh.vertices - CENTRE, axis=-1)[:, None]
+    assert (outward * mesh.normals).sum(-1).min() > 0.98
+    below = mesh.vertices - mesh.normals / 63
+    np.testing.assert_allclose(mesh.colours / 255, (below + 1) / 2, atol=0.003)
 
 
-@pytest.mark.parametrize("form", ["obj", "ply"])
-def test_obj_and_ply_keep_the_world(sphere, form):
-    loaded = opened(sphere, form)
-    np.testing.assert_allclose(loaded.vertices, sphere.vertices, atol=1e-5)
-    np.testing.assert_array_equal(loaded.faces, sphere.faces)
-    np.testing.assert_allclose(loaded.visual.vertex_colors[:, :3], sphere.colours, atol=1)
-    with pytest.raises(ValueError, match="glb, obj, ply"):
-        gltf.encode(sphere, "stl")
+def test_a_texture_is_of_the_very_mesh(sphere):
+    pytest.importorskip("fast_simplification")
+    pytest.importorskip("xatlas")
+    mesh = meshing.extract(ball, position_colour, resolution=64, faces=1000, texture=64)
+    assert mesh.texture.image.shape == (64, 64, 3)
+    np.testing.assert_array_equal(mesh.texture.vertices[mesh.texture.faces], mesh.faces)
+
+
+@pytest.mark.parametrize(
+    ("module", "options"), [("fast_simplification", {"faces": 500}), ("xatlas", {"texture": 64})]
+)
+def test_a_missing_library_is_said_in_one_line_before_any_work(monkeypatch, module, options):
+    monkeypatch.setitem(sys.modules, module, None)
+
+    def never(*_):
+        raise AssertionError("must not run")
+
+    with pytest.raises(mesh_extra.MeshExtraError) as caught:
+        meshing.extract(never, never, resolution=16, **options)
+    assert str(caught.value).endswith(f"{module.replace('_', '-')}: pip install 'rodin_jax[mesh]'")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,95 @@
+"""The programs behind an avatar, compiled once for each decoder and size.
+
+A view is four numbers: azimuth and elevation in degrees, distance, angle of view in degrees.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rodin_jax import occupancy
+from rodin_jax.cameras import Camera, orbit
+from rodin_jax.layers import render_layers
+from rodin_jax.nn.decoder import Decoder
+from rodin_jax.nn.decoder import density as planes_density
+from rodin_jax.nn.decoder import field as planes_field
+from rodin_jax.types import Points, Rendering
+
+CHUNK = 65536
+_GRID = 64
+
+Planes = Float[Array, "3 rows columns c"]
+View = Float[Array, "4"]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def survey(decoder: Decoder, params, planes: Planes) -> occupancy.Occupancy:
+    """Where there is anything."""
+    solid = functools.partial(planes_density, decoder, params, planes)
+    return occupancy.survey(solid, _GRID, chunk=CHUNK)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+def render(
+    decoder: Decoder,
+    params,
+    planes: Planes,
+    grid: occupancy.Occupancy,
+    view: View,
+    size: int,
+    samples: int,
+) -> Float[Array, "h w 4"]:
+    """Straight-alpha RGBA in [0, 1], ``[size, size, 4]``."""
+    field = planes_field(decoder, params, planes)
+    picture = occupancy.render_view(field, grid, _camera(view, size), size, size, samples=samples)
+    return _straight(picture)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+def layers(
+    decoder: Decoder,
+    params,
+    planes: Planes,
+    grid: occupancy.Occupancy,
+    view: View,
+    size: int,
+    samples: int,
+) -> Float[Array, "h w 8"]:
+    """What `render` gives, then depth and normals, ``[size, size, 8]``."""
+    picture, depth, normals = render_layers(
+        planes_field(decoder, params, planes),
+        functools.partial(planes_density, decoder, params, planes),
+        grid,
+        _camera(view, size),
+        size,
+        size,
+        step=1.0 / planes.shape[1],
+        samples=samples,
+    )
+    return jnp.concatenate([_straight(picture), depth[..., None], normals], axis=-1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def density(decoder: Decoder, params, planes: Planes, points: Points) -> Float[Array, "*n"]:
+    """Densities of points ``[n, 3]``."""
+    return planes_density(decoder, params, planes, points)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def colour(
+    decoder: Decoder, params, planes: Planes, points: Points, directions: Points
+) -> Float[Array, "*n 3"]:
+    """Colours of points ``[n, 3]`` seen along unit directions ``[n, 3]``."""
+    return planes_field(decoder, params, planes)(points, directions)[1]
+
+
+def _camera(view: View, size: int) -> Camera:
+    return orbit(view[0], view[1], size, radius=view[2], fov=view[3])
+
+
+def _straight(picture: Rendering) -> Float[Array, "h w 4"]:
+    alpha = picture.alpha[..., None]
+    rgb = picture.rgb / jnp.maximum(alpha, 1e-3)
+    return jnp.clip(jnp.concatenate([rgb, alpha], axis=-1), 0.0, 1.0)
