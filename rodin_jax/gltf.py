@@ -97,7 +97,8 @@ def _textured(mesh: Mesh, provenance: Mapping) -> _Parts:
 def _file(parts: _Parts, provenance: Mapping) -> bytes:
     asset = {"version": "2.0", "generator": provenance.get("generator", "rodin_jax")}
     if provenance:
-        asset |= {"copyright": "AI-generated", "extras": dict(provenance)}
+        notice = provenance.get("notice", "AI-generated")
+        asset |= {"copyright": notice, "extras": dict(provenance)}
     document = {
         "asset": asset,
         "scene": 0,

@@ -65,6 +65,8 @@ def test_glb_is_y_up_facing_z_with_linear_colours(sphere):
     np.testing.assert_allclose(stored.reshape(-1, 3), linear, atol=1e-6)
     assert document["asset"]["extras"] == PROVENANCE
     assert document["asset"]["copyright"] == "AI-generated"
+    fitted = mesh_files.encode(sphere, "glb", {"notice": "fitted to a capture"})["mesh.glb"]
+    assert parts_of(fitted)[0]["asset"]["copyright"] == "fitted to a capture"
     assert "materials" not in document
     np.testing.assert_allclose(loaded.visual.vertex_colors[:, :3] / 255, linear, atol=0.01)
 
