@@ -9,6 +9,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -211,8 +212,13 @@ def _workers(count: int) -> Iterator:
     os.environ.update(environment)
     # JAX's threads do not survive a fork, so workers start afresh.
     context = multiprocessing.get_context("spawn")
+    cores = context.SimpleQueue()
+    for core in itertools.islice(itertools.cycle(_cores()), count):
+        cores.put(core)
     try:
-        with concurrent.futures.ProcessPoolExecutor(count, context, _end_with_parent) as pool:
+        with concurrent.futures.ProcessPoolExecutor(
+            count, context, _start_worker, (cores,)
+        ) as pool:
             yield pool.submit
     finally:
         for name, value in before.items():
@@ -222,8 +228,16 @@ def _workers(count: int) -> Iterator:
                 os.environ[name] = value
 
 
-def _end_with_parent() -> None:
-    """Lets a worker end when the run is killed, instead of waiting for work for ever."""
+def _cores() -> list[int | None]:
+    """The cores that this process may use; where the system does not tell, no one in particular."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
+
+
+def _start_worker(cores) -> None:
+    """Gives a worker a core of its own, and an end when the run is killed."""
+    # JAX starts a thread for each core it sees; those of several workers would crowd the cores.
+    if (core := cores.get()) is not None:
+        os.sched_setaffinity(0, {core})
 
     def watch():
         multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
