@@ -6,7 +6,7 @@ r"""Base diffusion: planes at the base size, given the latent of a front view.
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 30 s | it runs |
-| nano | 2 CPU cores | 75 minutes | loss of v 0.155; a latent's hair, build and clothes |
+| nano | 2 CPU cores | about 2 hours | not measured to its end; loss of v 0.44 at 1000 |
 | small | one modern GPU | hours | not measured |
 | paper | several large GPUs or a TPU pod | days | FID(CLIP) 26.1 with the paper's own data |
 
