@@ -9,21 +9,11 @@ import time
 
 import jax
 import numpy as np
+from timing import seconds
 
 from rodin_jax import compile_cache
 from rodin_jax.data import avatars
 from rodin_jax.data.avatars import distance
-
-
-def seconds(function, *arguments, repeat: int = 3) -> float:
-    """The median time of a call, after one that compiles."""
-    jax.block_until_ready(function(*arguments))
-    times = []
-    for _ in range(repeat):
-        begin = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times))
 
 
 def main():

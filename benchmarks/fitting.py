@@ -10,18 +10,19 @@ import argparse
 import functools
 import json
 import pathlib
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timing import seconds
 
 from rodin_jax import cameras, compile_cache, metrics, rendering
 from rodin_jax.data.avatars import renderer
 from rodin_jax.data.avatars.sculpture import Sculptor, Sculpture
 from rodin_jax.data.capture import Capture
+from rodin_jax.data.images import on_white
 from rodin_jax.nn import decoder as decoders
-from rodin_jax.occupancy import place_samples, render_view
+from rodin_jax.occupancy import render_guided, render_view, survey
 from rodin_jax.train import capture_fit, fitting
 
 SIZE, TRAIN, TEST = 128, 80, 20
@@ -58,17 +59,6 @@ def capture_of(seed: int) -> Capture:
     return Capture(images, camera, splits)
 
 
-def best_seconds(function, *arguments, repeat: int = 10) -> float:
-    """The shortest time of a call, after one that compiles."""
-    jax.block_until_ready(function(*arguments))
-    times = []
-    for _ in range(repeat):
-        begin = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        times.append(time.perf_counter() - begin)
-    return min(times)
-
-
 def speeds(capture: Capture, fitted: capture_fit.FittedCapture, dense: int) -> dict[str, float]:
     """Milliseconds of a step and of a view, packed and dense, and how good the views are."""
     options = capture_fit.OPTIONS
@@ -77,7 +67,7 @@ def speeds(capture: Capture, fitted: capture_fit.FittedCapture, dense: int) -> d
     scene = fitting.prepare(jnp.asarray(capture.images[train]), camera, grid=options.grid)
     field = decoders.field(fitted.decoder, fitted.params, fitted.planes)
     density = functools.partial(decoders.density, fitted.decoder, fitted.params, fitted.planes)
-    found = fitting.survey(density, options.grid)
+    found = survey(density, options.grid)
     rays, wanted = fitting.draw_rays(scene, options.rays, jax.random.key(0))
 
     def error(planes, params, picture_of):
@@ -86,27 +76,28 @@ def speeds(capture: Capture, fitted: capture_fit.FittedCapture, dense: int) -> d
         return jnp.mean((picture_of(field) - wanted[:, :3] * alpha - 1 + alpha) ** 2)
 
     def packed(field):
-        t, delta = place_samples(found, rays, samples=options.samples)
-        return _look(field, rays, t, delta)
+        picture, *_ = render_guided(field, found, rays, samples=options.samples)
+        return rendering.over(picture, 1.0)
 
     def plain(field):
         return rendering.over(rendering.render_rays(field, rays, samples=dense), 1.0)
 
     def step(picture_of):
         gradient = jax.jit(jax.grad(functools.partial(error, picture_of=picture_of), (0, 1)))
-        return best_seconds(gradient, fitted.planes, fitted.params)
+        return seconds(gradient, fitted.planes, fitted.params, repeat=10)
 
     one = jax.tree.map(lambda x: x[capture.splits["test"][0]], capture.cameras)
     quick = jax.jit(lambda c: rendering.over(render_view(field, found, c, SIZE, SIZE), 1.0))
     slow = jax.jit(
         lambda c: rendering.over(rendering.render_image(field, c, SIZE, SIZE, samples=dense), 1.0)
     )
+    view = seconds(quick, one, repeat=10)
     result = {
         "step_ms": 1e3 * step(packed),
         "dense_step_ms": 1e3 * step(plain),
-        "view_ms": 1e3 * best_seconds(quick, one),
-        "dense_view_ms": 1e3 * best_seconds(slow, one, repeat=3),
-        "rays_per_second": SIZE * SIZE / best_seconds(quick, one),
+        "view_ms": 1e3 * view,
+        "dense_view_ms": 1e3 * seconds(slow, one),
+        "rays_per_second": SIZE * SIZE / view,
         "points_skipped": 1 - float(found.occupied.mean()),
     }
     for name, draw in (("psnr", quick), ("dense_psnr", slow)):
@@ -114,17 +105,9 @@ def speeds(capture: Capture, fitted: capture_fit.FittedCapture, dense: int) -> d
     return result
 
 
-def _look(field, rays, t, delta):
-    points = rays.origins[:, None] + t[..., None] * rays.directions[:, None]
-    density, rgb = field(points, jnp.broadcast_to(rays.directions[:, None], points.shape))
-    return rendering.over(rendering.composite(density, rgb, t, delta)[0], 1.0)
-
-
 def _psnr(capture, i, draw):
-    rgba = capture.images[i].astype(np.float32) / 255
-    wanted = rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]
     camera = jax.tree.map(lambda x: x[i], capture.cameras)
-    return metrics.psnr(np.clip(np.asarray(draw(camera)), 0, 1), wanted)
+    return metrics.psnr(np.clip(np.asarray(draw(camera)), 0, 1), on_white(capture.images[i]))
 
 
 def main() -> None:
@@ -140,16 +123,16 @@ def main() -> None:
     print(f"{jax.devices()[0].device_kind} x {jax.device_count()}, {jax.__version__}", flush=True)
     for seed in range(a.toys):
         capture = capture_of(seed)
-        for seconds in a.seconds:
-            fitted = capture_fit.fit_capture(capture, seconds=seconds)
-            row = {"toy": seed, "seconds": seconds, "psnr": fitted.test_psnr,
+        for limit in a.seconds:
+            fitted = capture_fit.fit_capture(capture, seconds=limit)
+            row = {"toy": seed, "seconds": limit, "psnr": fitted.test_psnr,
                    "ssim": fitted.test_ssim, "steps": fitted.steps,
                    "compile_seconds": fitted.compile_seconds}  # fmt: skip
             report["fits"].append(row)
             print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
-    for seconds in a.seconds:
-        mean = np.mean([r["psnr"] for r in report["fits"] if r["seconds"] == seconds])
-        print(f"unseen views after {seconds:g} s: {mean:.2f} dB")
+    for limit in a.seconds:
+        mean = np.mean([r["psnr"] for r in report["fits"] if r["seconds"] == limit])
+        print(f"unseen views after {limit:g} s: {mean:.2f} dB")
     report["speed"] = speeds(capture, fitted, a.dense)
     for name, value in report["speed"].items():
         print(f"{name:20s} {value:12.4g}")

@@ -8,7 +8,7 @@ import pathlib
 import warnings
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 
 Picture = UInt8[np.ndarray, "h w 4"]
@@ -97,6 +97,12 @@ def over_white(image: UInt8[np.ndarray, "*n 4"]) -> UInt8[np.ndarray, "*n 3"]:
     alpha = image[..., 3:].astype(np.uint16)
     blended = image[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha)
     return ((blended + 127) // 255).astype(np.uint8)
+
+
+def on_white(image: UInt8[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 3"]:
+    """The same in [0, 1] and not rounded, float32: what renderings are measured against."""
+    rgba = image.astype(np.float32) / 255
+    return rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]
 
 
 def _decode(file, name: str, max_pixels: int, min_edge: int, as_stored: bool = False) -> Picture:

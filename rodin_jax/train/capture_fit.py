@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from rodin_jax import metrics, triplanes
 from rodin_jax.cameras import Camera
 from rodin_jax.data.capture import Capture
+from rodin_jax.data.images import on_white
 from rodin_jax.nn import decoder as decoders
 from rodin_jax.occupancy import render_view
 from rodin_jax.rendering import over
@@ -177,8 +178,7 @@ def measure(
 
     scores = []
     for i in chosen:
-        rgba = capture.images[i].astype(np.float32) / 255
-        wanted = rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]
+        wanted = on_white(capture.images[i])
         drawn = np.asarray(draw(jax.tree.map(lambda x, i=i: x[i], capture.cameras)))
         scores.append((float(metrics.psnr(drawn, wanted)), float(metrics.ssim(drawn, wanted))))
     psnr, ssim = np.mean(scores, axis=0)

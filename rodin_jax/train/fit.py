@@ -32,7 +32,6 @@ from rodin_jax.train.joint import fit_jointly
 PART = "decoder"
 _MEMORY_BYTES = 4 << 30  # of pictures kept in memory during the joint stage
 
-
 FitIn = Callable[[Fitter, Sequence[int]], Iterable[FittedSubject]]
 
 
@@ -95,7 +94,8 @@ def _shared_decoder(config, subjects, total, decoder, options, workdir):
 
         @functools.lru_cache(maxsize=fits)
         def scene_of(i):
-            return _scene(training_views(subjects[i]), options)
+            images, camera = training_views(subjects[i])
+            return fitting.prepare(jnp.asarray(images), camera, grid=options.grid)
 
         def report(step, mse):
             decibels = metrics.decibels(mse)
@@ -132,11 +132,6 @@ def _fit_all(fitter: Fitter, total: int, writer: PlanesWriter, fit_in: FitIn) ->
             logging.info("fitted %d / %d   %.2f s a subject   last %.2f dB",
                          left + count, total, each, fitted.psnr)  # fmt: skip
     bar.close()
-
-
-def _scene(views, options) -> fitting.Scene:
-    images, camera = views
-    return fitting.prepare(jnp.asarray(images), camera, grid=options.grid)
 
 
 def _digest(params) -> str:

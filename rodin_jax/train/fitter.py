@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PyTree
 from rodin_jax import metrics
 from rodin_jax.cameras import Camera
 from rodin_jax.data.builder import Subject, load_subjects
+from rodin_jax.data.images import on_white
 from rodin_jax.data.planes import FittedSubject
 from rodin_jax.nn import decoder as decoders
 from rodin_jax.occupancy import render_view
@@ -77,7 +78,7 @@ class Fitter:
             )
         )  # fmt: skip
         for subject, one, picture in zip(subjects, planes, pictures, strict=False):
-            psnr = metrics.psnr(np.clip(picture, 0, 1), _on_white(subject.views[-1]))
+            psnr = metrics.psnr(np.clip(picture, 0, 1), on_white(subject.views[-1]))
             yield FittedSubject(
                 subject.id, one, subject.captions, subject.attributes, subject.front, float(psnr)
             )
@@ -120,8 +121,3 @@ def training_views(subject: Subject) -> tuple[np.ndarray, Camera]:
 
 def _stack(trees):
     return jax.tree.map(lambda *x: jnp.stack(x), *trees)
-
-
-def _on_white(rgba: np.ndarray) -> np.ndarray:
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    return rgba[..., :3].astype(np.float32) / 255 * alpha + 1 - alpha
