@@ -116,12 +116,15 @@ def fit_jointly(
     seed = int(jax.random.bits(draw_key))
     tuner = optax.adam(optax.exponential_decay(decoder_rate, steps, 0.1))
     params = decoder.init(params_key, jnp.zeros((1, channels)), jnp.zeros((1, 3)))["params"]
-    done, (params, tuning) = _resume(folder, (params, tuner.init(params)))
+    tuning, done = tuner.init(params), 0
+    if left := _recorded(folder):
+        done = int(left["done"])
+        params, tuning = _unleaved(left["shared"], (params, tuning))
     look = jax.jit(functools.partial(fitting.look_again, decoder=decoder, grid=options.grid))
 
     before, shelf = None, None
     for level in levels(size, steps, visit):
-        here = folder / f"planes-{level.resolution}"
+        here = folder / f"level-{level.begin}"
         optimizer = fitting.plane_optimizer(
             max((level.end - level.begin) * group // count, 1), rate
         )
@@ -135,7 +138,9 @@ def fit_jointly(
                 tree_of = _finer(shelf, level, params, optimizer, scene_of, look)
             make(here, count, tree_of)
         shelf = Shelf(here, like)
-        _replay(folder, level, shelf, like)
+        if left and int(left["level"]) == level.begin:
+            # The last visit's subjects perhaps never reached the shelf.
+            shelf.write(np.asarray(left["rows"]), _unleaved(left["trees"], like))
         if before is not None:
             shutil.rmtree(before)
         before = here
@@ -218,26 +223,15 @@ def _chosen(seed: int, visit: int, count: int, group: int) -> Int[np.ndarray, "g
 
 def _record(folder, done, level, shared, rows, trees) -> None:
     """Writes ``visit.safetensors``: the outcome of the visit that ended at step ``done``."""
-    numbers = {"done": np.array(done), "resolution": np.array(level.resolution), "rows": rows}
+    numbers = {"done": np.array(done), "level": np.array(level.begin), "rows": rows}
     outcome = {"shared": _leaves(shared), "trees": _leaves(trees)}
     weights.save_params(folder / _RECORD, numbers | outcome)
 
 
-def _resume(folder: Path, shared: PyTree) -> tuple[int, PyTree]:
-    """The step after the last visit, and (params, tuning) of then; else 0 and what was given."""
+def _recorded(folder: Path) -> dict | None:
+    """What `_record` wrote last, or None in a fresh folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / _RECORD).exists():
-        return 0, shared
-    record = weights.load_params(folder / _RECORD)
-    return int(record["done"]), _unleaved(record["shared"], shared)
-
-
-def _replay(folder: Path, level: Level, shelf: Shelf, like: PyTree) -> None:
-    """Writes the last visit's subjects to the shelf of its level: perhaps they never reached it."""
-    if (folder / _RECORD).exists():
-        record = weights.load_params(folder / _RECORD)
-        if int(record["resolution"]) == level.resolution:
-            shelf.write(np.asarray(record["rows"]), _unleaved(record["trees"], like))
+    return weights.load_params(folder / _RECORD) if (folder / _RECORD).exists() else None
 
 
 def _leaves(tree: PyTree) -> dict[str, Array]:
