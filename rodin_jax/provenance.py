@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from rodin_jax import __version__
+from rodin_jax import __version__, png
 
 GENERATOR = f"rodin_jax {__version__}"
 SYNTHETIC = "AI-generated"
@@ -31,11 +31,7 @@ def fields(*, notice: str = SYNTHETIC, **known: object) -> dict[str, object]:
 
 def save_png(path: str | Path, image: UInt8[np.ndarray, "h w c"], record: Mapping) -> Path:
     """Writes a PNG whose text chunks hold the record; equal input gives equal bytes."""
-    info = PngImagePlugin.PngInfo()
-    for name, value in record.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        info.add_itxt(name, text.encode("utf-8", "replace").decode())
-    Image.fromarray(np.ascontiguousarray(image)).save(path, format="PNG", pnginfo=info)
+    Path(path).write_bytes(png.encode(image, record))
     return Path(path)
 
 
