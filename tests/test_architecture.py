@@ -14,15 +14,13 @@ ROOMS = {
     "root": {"__init__"},
     "types": {"types"},
     "maths": {
-        "cameras", "decimation", "layers", "mesh_extra", "meshing", "metrics", "occupancy",
-        "rendering", "texturing", "triplanes",
+        "cameras", "layers", "meshing", "metrics", "occupancy", "rendering", "triplanes",
     },
     "diffusion": {"diffusion"},
     "nn": {"nn"},
     "data": {"data"},
     "files": {
-        "compile_cache", "folders", "gltf", "mesh_files", "ply", "png", "preview", "provenance",
-        "wavefront",
+        "compile_cache", "folders", "mesh_files", "png", "preview", "provenance",
     },
     "train": {"train"},
     "bundle": {"bundle", "assembly"},

@@ -12,7 +12,7 @@ from solids import CENTRE, ball, position_colour
 
 from rodin_jax import mesh_files, meshing, provenance
 from rodin_jax.folders import OutputError
-from rodin_jax.texturing import Texture
+from rodin_jax.meshing import Texture
 
 PROVENANCE = {"generator": "rodin_jax 0", "prompt": 'naïve\n"quotes"', "seed": 3}
 

@@ -6,7 +6,7 @@ from scipy import ndimage
 from solids import ball, box, position_colour
 
 from rodin_jax import meshing
-from rodin_jax.texturing import bake
+from rodin_jax.meshing import bake
 
 pytest.importorskip("xatlas")
 SIZE = 256
@@ -109,7 +109,7 @@ def test_large_pictures_are_painted_in_batches(monkeypatch, mesh):
         return np.round((points + 1) / 2 * 255).astype(np.uint8)
 
     whole = bake(mesh.vertices, mesh.faces, mesh.normals, 64, paint)
-    monkeypatch.setattr("rodin_jax.texturing._BATCH", 1000)
+    monkeypatch.setattr("rodin_jax.meshing.texturing._BATCH", 1000)
     pieces = bake(mesh.vertices, mesh.faces, mesh.normals, 64, paint)
     assert calls == [4096, 1000, 1000, 1000, 1000, 96]
     np.testing.assert_array_equal(whole.image, pieces.image)

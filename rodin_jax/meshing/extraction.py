@@ -2,7 +2,7 @@
 
 The grid's outermost nodes lie on the faces of the cube [-1, 1]^3 and count as empty, so whatever
 the cube cuts off (a torso, say) is closed by a cap and every mesh is watertight. Meshes keep the
-world's axes (z up, facing -y); `gltf.py` turns them when it writes. Fewer faces and textures are
+world's axes (z up, facing -y); `mesh_files` turns them when it writes. Fewer faces and textures are
 the matter of `decimation.py` and `texturing.py`.
 """
 
@@ -14,9 +14,9 @@ from jaxtyping import Array, Bool, Float
 from scipy import sparse
 from skimage import measure
 
-from rodin_jax import mesh_extra
-from rodin_jax.decimation import decimate
-from rodin_jax.texturing import Texture, bake
+from rodin_jax.meshing import extra
+from rodin_jax.meshing.decimation import decimate
+from rodin_jax.meshing.texturing import Texture, bake
 
 # Densities -> densities, and points with view directions -> colours.
 Density = Callable[[np.ndarray], Array]
@@ -87,9 +87,9 @@ def extract(
         raise ValueError(f"a mesh needs a resolution of at least 8, got {resolution}")
     # What is missing is better said now than after the field has been evaluated.
     if faces is not None:
-        mesh_extra.simplifier()
+        extra.simplifier()
     if texture is not None:
-        mesh_extra.unwrapper()
+        extra.unwrapper()
     vertices, triangles = _surface(density, resolution, level, within, smallest, chunk)
     if faces is not None:
         vertices, triangles = decimate(vertices, triangles, faces)

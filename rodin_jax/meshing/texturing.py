@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32, Integer
 from scipy import ndimage
 
-from rodin_jax import mesh_extra
+from rodin_jax.meshing import extra
 
 # Points and outward unit normals ``[n, 3]`` -> sRGB colours, uint8 ``[n, 3]``.
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -99,7 +99,7 @@ def unwrap(
     Raises:
       MeshExtraError: xatlas is not installed.
     """
-    xatlas = mesh_extra.unwrapper()
+    xatlas = extra.unwrapper()
     a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
     area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=-1).sum()
     options = xatlas.PackOptions()

@@ -7,7 +7,7 @@ by the library fast-simplification of the extra ``rodin_jax[mesh]``.
 import numpy as np
 from jaxtyping import Float, Int, Int32
 
-from rodin_jax import mesh_extra
+from rodin_jax.meshing import extra
 
 _FEWEST = 4  # a tetrahedron
 
@@ -31,7 +31,7 @@ def decimate(
     """
     if count < _FEWEST:
         raise ValueError(f"a closed mesh has at least {_FEWEST} faces, got {count}")
-    library = mesh_extra.simplifier()
+    library = extra.simplifier()
     if count >= len(faces):
         return vertices, faces.astype(np.int32)
     vertices, faces = library.simplify(

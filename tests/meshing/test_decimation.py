@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from solids import CENTRE, RADIUS, ball, box, box_distance, position_colour
 
-from rodin_jax import mesh_extra, meshing
-from rodin_jax.decimation import decimate
+from rodin_jax import meshing
+from rodin_jax.meshing import decimate
 
 TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]], np.int32)
 CORNERS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
@@ -82,5 +82,5 @@ def test_requests_that_make_no_sense(monkeypatch):
     with pytest.raises(ValueError, match="at least 4 faces, got 3"):
         decimate(CORNERS, TETRAHEDRON, 3)
     monkeypatch.setitem(sys.modules, "fast_simplification", None)
-    with pytest.raises(mesh_extra.MeshExtraError, match="pip install"):
+    with pytest.raises(meshing.MeshExtraError, match="pip install"):
         decimate(CORNERS, TETRAHEDRON, 4)

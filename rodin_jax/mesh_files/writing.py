@@ -1,4 +1,4 @@
-"""Mesh files by format: GLB, OBJ (with MTL and PNG if textured) and PLY, whole or not at all."""
+"""A mesh in files of any format, written whole or not at all."""
 
 import os
 from collections.abc import Mapping
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rodin_jax import png
 from rodin_jax.folders import whole_files
-from rodin_jax.gltf import glb
+from rodin_jax.mesh_files.gltf import glb
+from rodin_jax.mesh_files.ply import ply
+from rodin_jax.mesh_files.wavefront import mtl, obj
 from rodin_jax.meshing import Mesh
-from rodin_jax.ply import ply
-from rodin_jax.wavefront import mtl, obj
 
 FORMATS = ("glb", "obj", "ply")
 # Those that can show a texture; PLY has vertex colours only.

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 from solids import CENTRE, RADIUS, ball, box, box_distance, position_colour
 
-from rodin_jax import mesh_extra, meshing
+from rodin_jax import meshing
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_a_missing_library_is_said_in_one_line_before_any_work(monkeypatch, modu
     def never(*_):
         raise AssertionError("must not run")
 
-    with pytest.raises(mesh_extra.MeshExtraError) as caught:
+    with pytest.raises(meshing.MeshExtraError) as caught:
         meshing.extract(never, never, resolution=16, **options)
     assert str(caught.value).endswith(f"{module.replace('_', '-')}: pip install 'rodin_jax[mesh]'")
     assert "\n" not in str(caught.value)
