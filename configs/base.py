@@ -47,6 +47,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
             "conv": "aware",
             "norm": "plane",
             "aware_everywhere": True,
+            "linear_path": True,
             "remat": False,
             "dtype": "float32",
         }
@@ -92,6 +93,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
             head_channels=64,
             dropout=0.1,
             aware_everywhere=False,
+            linear_path=False,
             remat=True,
             dtype="bfloat16",
         )

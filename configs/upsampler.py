@@ -42,6 +42,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
             "dropout": 0.0,
             "conv": "aware",
             "norm": "plane",
+            "linear_path": True,
             "remat": False,
             "dtype": "float32",
         }
@@ -97,7 +98,8 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         config.checkpoint_every = 5000
     elif preset == "paper":
         config.base_size = 64
-        config.model.update(channels=192, blocks=8, factor=4, remat=True, dtype="bfloat16")
+        config.model.update(channels=192, blocks=8, factor=4, linear_path=False)
+        config.model.update(remat=True, dtype="bfloat16")
         config.degrade.sizes = (48, 32)
         config.image_loss.update(subjects=16, patch=112, view=256, samples=96)
         config.image_loss.update(weight=0.0, perceptual=1.0)

@@ -86,6 +86,33 @@ class ResBlock(nn.Module):
         return resample(x) + y
 
 
+class LinearFilter(nn.Module):
+    """``Conv(gains(embedding) * (x M))``: linear in x, like the Wiener filter of a noise level.
+
+    What a diffusion network predicts is, texel by texel, largely the noise that it was shown, and
+    normalised features of limited width drop some of it. Added to such a network, this path
+    carries the noise and leaves to the network what is not linear. It starts at zero.
+
+    Attributes:
+      features: output channels.
+      width: channels in between.
+      dtype: type of the computation; parameters stay float32.
+    """
+
+    features: int
+    width: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b p h w c"], embedding: Float[Array, "b _p e"]
+    ) -> Float[Array, "b p h w d"]:
+        gains = 1 + nn.Dense(self.width, dtype=self.dtype, name="gains")(embedding)
+        y = nn.Dense(self.width, use_bias=False, dtype=self.dtype, name="mix")(x)
+        y = y * gains[:, :, None, None]
+        return Conv(self.features, "plane", zero=True, dtype=self.dtype, name="conv")(y)
+
+
 def halve(x: Float[Array, "*b h w c"]) -> Float[Array, "*b h2 w2 c"]:
     """Mean of each 2x2 block of texels."""
     *lead, h, w, c = x.shape

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
 from rodin_jax.nn.attention import RollOutAttention
-from rodin_jax.nn.blocks import Conv, ResBlock, depth_to_space, space_to_depth
+from rodin_jax.nn.blocks import Conv, LinearFilter, ResBlock, depth_to_space, space_to_depth
 from rodin_jax.nn.embedding import Conditioning
 from rodin_jax.nn.norm import AdaptiveNorm
 
@@ -38,6 +38,8 @@ class UNet(nn.Module):
         already lets planes communicate there (paper 4.1), and the kernels are three times smaller.
       patch: the network works on squares of this many texels a side, each a texel of patch^2 times
         the channels: a finer plane for the price of a coarse one. The paper has 1.
+      linear_path: add a `LinearFilter` of the noisy planes. Needed when a patch of them holds as
+        many numbers as the network has ``channels``, or more. The paper has none.
       remat: recompute activations of each block in the backward pass, to save memory.
       dtype: type of the computation; parameters and the output are float32.
     """
@@ -54,6 +56,7 @@ class UNet(nn.Module):
     plane_embedding: bool = True
     aware_everywhere: bool = True
     patch: int = 1
+    linear_path: bool = False
     remat: bool = False
     dtype: DTypeLike = jnp.float32
 
@@ -130,6 +133,9 @@ class UNet(nn.Module):
         features = self.patch**2 * self.out_channels * (3 if concat else 1)
         y = Conv(features, edge, zero=True, dtype=self.dtype, name="conv_out")(y)
         y = _unstack_channels(y) if concat else y
+        if self.linear_path:
+            options = (self.patch**2 * self.out_channels, 2 * x.shape[-1], self.dtype)
+            y = y + LinearFilter(*options, name="linear")(x, embedding)
         return depth_to_space(y, self.patch).astype(jnp.float32)
 
     def _check(self, x):

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
 from rodin_jax import triplanes
-from rodin_jax.nn.blocks import Conv, ResBlock, depth_to_space, space_to_depth
+from rodin_jax.nn.blocks import Conv, LinearFilter, ResBlock, depth_to_space, space_to_depth
 from rodin_jax.nn.embedding import Conditioning
 from rodin_jax.nn.norm import AdaptiveNorm
 
@@ -23,10 +23,11 @@ class Upsampler(nn.Module):
     last steps of diffusion must copy detail that the trunk has no room to carry:
 
         x0 = gain * resize(low) + offset + head(up(trunk(x_t, low, t)), x_t, t)
+             + linear(x_t, resize(low), t)    # if ``linear_path``
 
     The two resolutions have statistics of their own, so a gain and an offset for each plane and
-    channel carry one normalisation into the other. They start at 1 and 0 and the head's last layer
-    at zero: an untrained upsampler is a bilinear resize.
+    channel carry one normalisation into the other. They start at 1 and 0 and what is added at
+    zero: an untrained upsampler is a bilinear resize.
 
     Attributes:
       out_channels: channels per plane of the output, c.
@@ -38,6 +39,8 @@ class Upsampler(nn.Module):
       conv: 'aware', 'plane' or 'rolled', see `rodin_jax.nn.blocks.Conv`.
       norm: statistics of each 'plane', or 'joint' over the roll-out.
       plane_embedding: tell the blocks which plane they see.
+      linear_path: add a `LinearFilter` of the noisy planes and the resized low ones, for trunks
+        and heads that are narrow. The paper has none.
       remat: recompute activations of each block in the backward pass, to save memory.
       dtype: type of the computation; parameters and the output are float32.
     """
@@ -51,6 +54,7 @@ class Upsampler(nn.Module):
     conv: str = "aware"
     norm: str = "plane"
     plane_embedding: bool = True
+    linear_path: bool = False
     remat: bool = False
     dtype: DTypeLike = jnp.float32
 
@@ -106,4 +110,9 @@ class Upsampler(nn.Module):
         shape = (3, 1, 1, self.out_channels)
         gain = self.param("low_gain", nn.initializers.ones, shape)
         offset = self.param("low_offset", nn.initializers.zeros, shape)
-        return gain * triplanes.resize(low, high) + offset + y.astype(jnp.float32)
+        resized = triplanes.resize(low, high)
+        if self.linear_path:
+            options = (self.out_channels, 2 * (self.out_channels + low.shape[-1]), self.dtype)
+            shown = jnp.concatenate([x_t, resized], axis=-1)
+            y = y + LinearFilter(*options, name="linear")(shown, embedding)
+        return gain * resized + offset + y.astype(jnp.float32)

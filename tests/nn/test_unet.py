@@ -100,6 +100,31 @@ def test_patches_are_texels_of_more_channels(conv):
     np.testing.assert_allclose(apply(params, x, t, z), depth_to_space(wanted, 2), atol=1e-5)
 
 
+@pytest.mark.parametrize("conv", ["aware", "concat"])
+def test_the_linear_path_adds_a_filter_of_the_planes_that_knows_the_time(conv):
+    x, t, z = inputs()
+    net = tiny(conv=conv, patch=2, multipliers=(1,), linear_path=True)
+    apply, params = build(net, x, t, z)
+    weights = dict(params["params"])
+    weights["conv_out"] = jax.tree.map(jnp.zeros_like, weights["conv_out"])
+
+    def alone(x, t=t):
+        return apply({"params": weights}, x, t, z)
+
+    still = alone(jnp.zeros_like(x))
+    np.testing.assert_allclose(
+        alone(x + x[::-1]), alone(x) + alone(x[::-1]) - still, atol=1e-5, rtol=1e-5
+    )
+    assert jnp.abs(alone(x) - alone(x, t + 100)).max() > 1e-2
+    silent = weights | {"linear": jax.tree.map(jnp.zeros_like, weights["linear"])}
+    assert not apply({"params": silent}, x, t, z).any()
+    without = {k: v for k, v in params["params"].items() if k != "linear"}
+    plain = quick_jit(tiny(conv=conv, patch=2, multipliers=(1,)).apply)(
+        {"params": without}, x, t, z
+    )
+    np.testing.assert_allclose(apply(params, x, t, z), plain + alone(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("norm", ["plane", "joint"])
 def test_convolution_of_the_roll_out_leaks_across_its_seams(norm):
     """The left column of plane 1 touches the right column of plane 0 on the roll-out."""

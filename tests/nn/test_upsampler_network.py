@@ -16,7 +16,7 @@ def inputs(low=4, factor=2, channels=3):
     return x_t, jax.random.normal(keys[1], (2, 3, low, low, channels)), jnp.array([3, 80])
 
 
-OPTIONS = dict(out_channels=3, channels=8, blocks=1, factor=2, detail_channels=4)
+OPTIONS = dict(out_channels=3, channels=8, blocks=1, factor=2, detail_channels=4, linear_path=True)
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,10 @@ def net():
     return build(Upsampler(**OPTIONS), *inputs())
 
 
-def test_starts_as_the_resize_of_the_low_planes():
+@pytest.mark.parametrize("linear_path", [False, True])
+def test_starts_as_the_resize_of_the_low_planes(linear_path):
     x_t, low, t = inputs()
-    model = Upsampler(**OPTIONS, conv="plane")
+    model = Upsampler(**(OPTIONS | {"linear_path": linear_path}), conv="plane")
     out, _ = quick_jit(model.init_with_output)(jax.random.key(0), x_t, low, t)
     np.testing.assert_allclose(out, triplanes.resize(low, 8), atol=1e-6)
 
