@@ -5,14 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rodin_jax import triplanes
+from rodin_jax.nn.fourier import fourier
 from rodin_jax.types import Field, Points
-
-
-def fourier(features: Float[Array, "*n c"], octaves: int) -> Float[Array, "*n d"]:
-    """xi(y): the feature itself and sin, cos of pi 2^k y for k < octaves (d = c + 2 c octaves)."""
-    scaled = [features * (jnp.pi * 2.0**k) for k in range(octaves)]
-    waves = [wave(x) for x in scaled for wave in (jnp.sin, jnp.cos)]
-    return jnp.concatenate([features, *waves], axis=-1)
 
 
 class Decoder(nn.Module):

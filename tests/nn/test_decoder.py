@@ -1,20 +1,12 @@
-"""The decoder: density knows no direction, colours stay in range, Fourier features are right."""
+"""The decoder: density knows no direction, colours stay in range."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rodin_jax.nn.decoder import Decoder, field, fourier
+from rodin_jax.nn.decoder import Decoder, field
 
 KEY = jax.random.key(0)
-
-
-def test_fourier_features():
-    y = np.array([[0.25, -0.5]], np.float32)
-    expected = [0.25, -0.5]
-    for octave in (1, 2):
-        expected += list(np.sin(np.pi * octave * y[0])) + list(np.cos(np.pi * octave * y[0]))
-    np.testing.assert_allclose(fourier(jnp.asarray(y), 2)[0], expected, atol=1e-6)
 
 
 def test_direction_reaches_the_colour_only():
