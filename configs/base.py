@@ -107,7 +107,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         # With minutes instead of days, eps-prediction draws fog where v draws heads: at high noise
         # it has to be right to a part in a thousand before x0 means anything.
         config.process.prediction = "v"
-        config.steps, config.learning_rate, config.warmup = 4000, 8e-4, 60
+        config.steps, config.learning_rate, config.warmup = 4200, 8e-4, 60
     else:
         raise ValueError(f"preset must be smoke, nano, small or paper, got {preset!r}")
     return config

@@ -34,7 +34,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     )
     config.model = ml_collections.ConfigDict({"width": 512, "depth": 10, "time_features": 64})
 
-    config.steps = 8000
+    config.steps = 4000
     config.batch_size = 96
     config.accumulate = 1
     config.learning_rate = 4e-4

@@ -34,7 +34,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     )
     config.model = ml_collections.ConfigDict({"width": 96, "layers": 3, "heads": 4})
 
-    config.steps = 3000
+    config.steps = 1600
     config.batch_size = 96
     config.accumulate = 1
     config.learning_rate = 5e-4

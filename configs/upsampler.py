@@ -112,7 +112,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     elif preset == "nano":
         # Pictures count for more than noise in the planes that nobody sees.
         config.image_loss.update(weight=30.0, subjects=8, focus=0.6)
-        config.steps, config.learning_rate, config.warmup = 3000, 8e-4, 60
+        config.steps, config.learning_rate, config.warmup = 2000, 8e-4, 60
         config.ema_decay = 0.998
     else:
         raise ValueError(f"preset must be smoke, nano, small or paper, got {preset!r}")

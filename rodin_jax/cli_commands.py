@@ -220,7 +220,15 @@ def fit(a: argparse.Namespace) -> Result:
         from rodin_jax.avatar import Avatar, Recipe
         from rodin_jax.train.capture_fit import fit_capture
 
-        fitted = fit_capture(capture, steps=a.steps, seconds=a.seconds, seed=a.seed)
+        with tqdm(total=100, desc="fit", unit="%", disable=None, leave=False) as bar:
+
+            def progress(share: float, decibels: float) -> None:
+                bar.set_postfix_str(f"{decibels:.1f} dB", refresh=False)
+                bar.update(round(100 * share) - bar.n)
+
+            fitted = fit_capture(
+                capture, steps=a.steps, seconds=a.seconds, seed=a.seed, progress=progress
+            )
         avatar = Avatar(fitted.planes, fitted.decoder, fitted.params, Recipe("fit", seed=a.seed))
         avatar.write(folder, media=media, track=track)
     names = ("test_psnr", "test_ssim", "train_psnr", "steps", "train_seconds", "compile_seconds")

@@ -28,21 +28,55 @@ class Occupancy:
     Attributes:
       occupied: False only where the cell is certainly empty.
       density: a lower estimate for each cell, used only to see where rays end.
+      box: two corners around all occupied cells.
     """
 
     occupied: Bool[Array, "*b r r r"]
     density: Float[Array, "*b r r r"]
+    box: Float[Array, "*b 2 3"]
+
+
+def occupancy_of(
+    occupied: Bool[Array, "r r r"], density: Float[Array, "r r r"] | None = None
+) -> Occupancy:
+    """The occupancy of these cells; without ``density`` rays end nowhere."""
+    r = occupied.shape[0]
+    sides = jnp.stack([occupied.any(others) for others in ((1, 2), (0, 2), (0, 1))])
+    low = jnp.argmax(sides, axis=1)
+    high = jnp.where(sides.any(1), r - jnp.argmax(sides[:, ::-1], axis=1), 0)
+    box = jnp.stack([low, high]) * (2.0 / r) - 1.0
+    return Occupancy(occupied, jnp.zeros(occupied.shape) if density is None else density, box)
 
 
 def cell_centres(resolution: int) -> Float[Array, "r r r 3"]:
     """World positions of the cell centres."""
-    line = (jnp.arange(resolution) + 0.5) * (2.0 / resolution) - 1.0
-    return jnp.stack(jnp.meshgrid(line, line, line, indexing="ij"), axis=-1)
+    return _centres(jnp.arange(resolution**3), resolution).reshape(*(resolution,) * 3, 3)
+
+
+def _centres(cells, resolution: int):
+    """World positions of the centres of cells with these flat indices."""
+    u, rest = jnp.divmod(cells, resolution**2)
+    index = jnp.stack([u, *jnp.divmod(rest, resolution)], axis=-1)
+    return (index + 0.5) * (2.0 / resolution) - 1.0
 
 
 def dilate(cells: Bool[Array, "r r r"]) -> Bool[Array, "r r r"]:
     """Grows the set by one cell in all 26 directions."""
-    return jax.lax.reduce_window(cells, False, jax.lax.bitwise_or, (3, 3, 3), (1, 1, 1), "SAME")
+    return _with_neighbours(jnp.logical_or, cells)
+
+
+def _with_neighbours(combine, cells):
+    """``combine`` of each cell and its 26 neighbours: of three in a row, along one axis at a time.
+
+    XLA's own window reduction visits all 27, one by one.
+    """
+    for axis in range(3):
+        padded = jnp.pad(cells, [(1, 1) if i == axis else (0, 0) for i in range(3)], mode="edge")
+        before, here, after = (
+            jax.lax.slice_in_dim(padded, i, i + cells.shape[axis], axis=axis) for i in range(3)
+        )
+        cells = combine(combine(before, here), after)
+    return cells
 
 
 def visual_hull(
@@ -62,9 +96,8 @@ def visual_hull(
     _, height, width = alpha.shape
     centres = cell_centres(resolution).reshape(-1, 3)
     size = 2 * margin + 1
-    solid = jax.lax.reduce_window(
-        alpha > 0.0, False, jax.lax.bitwise_or, (1, size, size), (1, 1, 1), "SAME"
-    )
+    window = (1, size, size)
+    solid = jax.lax.reduce_window(alpha > 0, False, jax.lax.bitwise_or, window, (1, 1, 1), "SAME")
 
     def carve(keep, view):
         one, mask = view
@@ -91,23 +124,33 @@ def survey(
     Args:
       density: densities of points.
       resolution: cells along each edge.
-      within: cells that may be occupied at all, e.g. a visual hull.
+      within: cells that may be occupied at all, e.g. a visual hull; no others are evaluated.
       threshold: optical depth per cell edge times 100 below which a cell counts as empty.
       chunk: points evaluated at once.
     """
-    centres = cell_centres(resolution).reshape(-1, 3)
-    chunk = min(chunk, centres.shape[0])
-    pad = -centres.shape[0] % chunk
-    padded = jnp.pad(centres, ((0, pad), (0, 0)), mode="edge").reshape(-1, chunk, 3)
-    values = jax.lax.map(density, padded).reshape(-1)[: centres.shape[0]]
+    count = resolution**3
+    chunk = min(chunk, count)
+    size = count + -count % chunk
+    if within is None:
+        cells, chunks = jnp.arange(size), size // chunk
+    else:
+        (cells,) = jnp.nonzero(within.reshape(-1), size=size, fill_value=count)
+        chunks = (within.sum() + chunk - 1) // chunk
+
+    def evaluate(state):
+        i, values = state
+        some = jax.lax.dynamic_slice(cells, (i * chunk,), (chunk,))
+        return i + 1, values.at[some].set(density(_centres(some, resolution)), mode="drop")
+
+    start = (jnp.int32(0), jnp.zeros(count))
+    _, values = jax.lax.while_loop(lambda state: state[0] < chunks, evaluate, start)
     values = values.reshape(resolution, resolution, resolution)
     occupied = dilate(values * (2.0 / resolution) > threshold * 0.01)
-    # A ray may graze a cell whose centre is inside, so a cell stops rays only as much as the
-    # thinnest of its neighbours does.
-    values = jax.lax.reduce_window(values, jnp.inf, jax.lax.min, (3, 3, 3), (1, 1, 1), "SAME")
     if within is not None:
         occupied = occupied & within
-    return Occupancy(occupied, values)
+    # A ray may graze a cell whose centre is inside, so a cell stops rays only as much as the
+    # thinnest of its neighbours does.
+    return occupancy_of(occupied, _with_neighbours(jnp.minimum, values))
 
 
 def place_samples(
@@ -131,13 +174,15 @@ def place_samples(
       candidates: bins a ray.
       key: jitters the samples inside their strata when given; it is consumed.
     """
-    near, far = cube_interval(rays)
+    near, far = cube_interval(rays, *grid.box)
     bin_width = (far - near) / candidates
     middle = near[:, None] + (jnp.arange(candidates) + 0.5) * bin_width[:, None]
     cells = _cell_index(rays, middle, grid.occupied.shape[0])
-    # A ray that misses the cube has no width and must not be sampled at its dummy position.
-    occupied = jnp.take(grid.occupied.reshape(-1), cells) & (bin_width > 0)[:, None]
-    optical = jnp.take(grid.density.reshape(-1), cells) * bin_width[:, None]
+    # One look-up for both: memory is what it costs.
+    density = jnp.take(jnp.where(grid.occupied, grid.density, -1.0).reshape(-1), cells)
+    # A ray that misses the box has no width and must not be sampled at its dummy position.
+    occupied = (density >= 0) & (bin_width > 0)[:, None]
+    optical = jnp.maximum(density, 0.0) * bin_width[:, None]
     transmittance = jnp.exp(-(jnp.cumsum(optical, -1) - optical))
     share = occupied * jnp.maximum(transmittance, _HIDDEN)
     cumulative = jnp.cumsum(share, -1)
@@ -229,7 +274,7 @@ def map_view(
 
 
 def _meets(grid: Occupancy, rays: Rays, candidates: int = 96) -> Bool[Array, "n"]:
-    near, far = cube_interval(rays)
+    near, far = cube_interval(rays, *grid.box)
     middle = (jnp.arange(candidates) + 0.5) / candidates * (far - near)[:, None] + near[:, None]
     cells = _cell_index(rays, middle, grid.occupied.shape[0])
     return jnp.take(grid.occupied.reshape(-1), cells).any(-1) & (far > near)

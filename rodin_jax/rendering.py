@@ -10,22 +10,30 @@ better samples and shares `composite`.
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from rodin_jax.cameras import Camera, image_rays
 from rodin_jax.types import Field, Rays, Rendering
 
 
-def cube_interval(rays: Rays) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
+def cube_interval(
+    rays: Rays, low: ArrayLike = -1.0, high: ArrayLike = 1.0
+) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
     """Distances at which rays enter and leave the cube; equal where they miss it.
 
     Rays parallel to a face are handled: their slab is either everything or nothing.
+
+    Args:
+      rays: any batch shape.
+      low: corner of another box ``[3]``, instead of the cube.
+      high: its other corner.
     """
     o, d = rays.origins, rays.directions
     parallel = jnp.abs(d) < 1e-9
     inverse = 1.0 / jnp.where(parallel, 1.0, d)
-    a, b = (-1.0 - o) * inverse, (1.0 - o) * inverse
-    inside = jnp.abs(o) <= 1.0
+    a, b = (low - o) * inverse, (high - o) * inverse
+    inside = (o >= low) & (o <= high)
     enter = jnp.where(parallel, jnp.where(inside, -jnp.inf, jnp.inf), jnp.minimum(a, b))
     leave = jnp.where(parallel, jnp.where(inside, jnp.inf, -jnp.inf), jnp.maximum(a, b))
     near = jnp.maximum(enter.max(-1), 0.0)

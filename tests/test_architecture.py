@@ -14,7 +14,8 @@ ROOMS = {
     "root": {"__init__"},
     "types": {"types"},
     "maths": {
-        "cameras", "layers", "meshing", "metrics", "occupancy", "rendering", "triplanes",
+        "backdrop", "cameras", "layers", "meshing", "metrics", "occupancy", "rendering",
+        "triplanes",
     },
     "diffusion": {"diffusion"},
     "nn": {"nn"},

@@ -74,15 +74,39 @@ def test_an_occupancy_grid_changes_nothing_but_the_work():
 
 
 def test_placed_samples_stand_for_the_occupied_length():
-    grid = occupancy.Occupancy(
-        occupancy.cell_centres(20)[..., 0] > 0, jnp.zeros((20, 20, 20), jnp.float32)
-    )
+    grid = occupancy.occupancy_of(occupancy.cell_centres(20)[..., 0] > 0)
+    np.testing.assert_array_equal(grid.box, [[0, -1, -1], [1, 1, 1]])
     rays = Rays(
         jnp.array([[-3.0, 0.1, 0.1], [0.5, 0.1, -3.0]]), jnp.array([[1.0, 0, 0], [0, 0, 1]])
     )
     t, delta = occupancy.place_samples(grid, rays, samples=10, candidates=100, key=KEY)
     np.testing.assert_allclose(delta.sum(-1), [1.0, 2.0], atol=0.03)
     assert (t[0] >= 3.0 - 1e-3).all() and (jnp.diff(t) > 0).all()
+
+
+def test_a_survey_within_some_cells_is_the_whole_one_there():
+    def density(points):
+        return 9.0 * ((points - 0.2) ** 2).sum(-1)
+
+    within = jax.random.bernoulli(KEY, 0.3, (12, 12, 12))
+    whole = occupancy.survey(density, 12, chunk=500)
+    part = occupancy.survey(density, 12, within=within, chunk=100)
+    np.testing.assert_array_equal(part.occupied, whole.occupied & within)
+    inner = np.asarray(within) & (np.asarray(whole.density) == np.asarray(part.density))
+    # A cell's density is the least around it: without a neighbour nothing is known, so nothing
+    # stops rays there.
+    assert (part.density <= whole.density).all() and inner.sum() < within.sum()
+    values = density(occupancy.cell_centres(12))
+    padded = np.pad(values, 1, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3, 3))
+    np.testing.assert_allclose(whole.density, windows.min((3, 4, 5)), rtol=1e-5)
+
+
+def test_dilation_reaches_all_26_neighbours():
+    one = jnp.zeros((6, 6, 6), bool).at[0, 3, 5].set(True)
+    grown = np.zeros((6, 6, 6), bool)
+    grown[0:2, 2:5, 4:6] = True
+    np.testing.assert_array_equal(occupancy.dilate(one), grown)
 
 
 def test_a_hull_never_cuts_the_subject():

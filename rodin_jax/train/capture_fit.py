@@ -11,32 +11,64 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from rodin_jax import metrics, triplanes
-from rodin_jax.cameras import Camera
+from rodin_jax import backdrop, metrics, triplanes
+from rodin_jax.cameras import Camera, image_rays
 from rodin_jax.data.capture import Capture
 from rodin_jax.data.images import on_white
 from rodin_jax.nn import decoder as decoders
 from rodin_jax.occupancy import render_view
 from rodin_jax.rendering import over
 from rodin_jax.train import fitting
+from rodin_jax.types import pytree
 
 OPTIONS = fitting.FitOptions(
     rays=1024, samples=12, empty_points=1024, sparsity=2e-5, smoothness=1e-5, distortion=3e-4,
     variation=0.1, decay=1e-5, grid=64, lowest=1_000_000,
 )  # fmt: skip
-_CHANNELS, _BLOCK, _STEPS = 16, 20, 2000
+# Without silhouettes coverage says nothing, and what could as well be backdrop must not float.
+_OPAQUE = {"alpha": 0.0, "sparsity": 1e-4, "distortion": 1e-3}
+_WIDTH, _CHANNELS, _BLOCK, _STEPS = 32, 16, 20, 2000
 # The planes' resolution over the final one, and the share of the fit after which it is left.
 _LEVELS = ((4, 0.1), (2, 0.3), (1, 1.0))
-_RATE, _DECODER_RATE, _FINAL = 2e-2, 5e-3, 0.03
+_RATE, _DECODER_RATE, _FINAL = 4e-2, 1e-2, 0.03
+
+
+@pytree
+class Learned:
+    """What a fit changes.
+
+    Attributes:
+      planes: the features.
+      params: of the decoder.
+      behind: the `backdrop` of pictures without silhouettes; None for those on white.
+    """
+
+    planes: Float[Array, "3 h w c"]
+    params: PyTree
+    behind: Float[Array, "r t 3"] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class FittedCapture:
-    """The outcome of a fit; PSNR in dB on white, null without pictures to measure on."""
+    """The outcome of a fit.
+
+    Attributes:
+      planes: the features.
+      decoder: the network that reads them.
+      params: its parameters.
+      behind: what lies behind the cube, see `backdrop`; None if the pictures have silhouettes.
+      train_psnr: of some training pictures, in dB, over white or over the backdrop.
+      test_psnr: of the unseen pictures; None without any.
+      test_ssim: likewise.
+      steps: gradient steps taken.
+      train_seconds: they took, without compilation.
+      compile_seconds: for compilation.
+    """
 
     planes: Float[Array, "3 h w c"]
     decoder: decoders.Decoder
-    params: dict
+    params: PyTree
+    behind: Float[Array, "r t 3"] | None
     train_psnr: float
     test_psnr: float | None
     test_ssim: float | None
@@ -57,10 +89,12 @@ def fit_capture(
 ) -> FittedCapture:
     """Fits planes and a decoder to the ``train`` pictures, coarse to fine.
 
-    Ctrl-C ends the fit early and keeps what is fitted so far.
+    Where the pictures are transparent, space is known to be empty. If none of them is anywhere,
+    what lies behind the cube is fitted too, as a picture at infinity. Ctrl-C ends the fit early and
+    keeps what is fitted so far.
 
     Args:
-      capture: pictures and cameras; where alpha says so, space is known to be empty.
+      capture: pictures and cameras.
       steps: gradient steps; 2000 if neither limit is given.
       seconds: time limit, without compilation.
       seed: of everything random.
@@ -75,81 +109,100 @@ def fit_capture(
     images = np.asarray(capture.images)[train]
     if not (images[..., 3] > 0).any():
         raise ValueError("the capture's training pictures are transparent everywhere")
+    opaque = bool((images[..., 3] == 255).all())
+    if opaque:
+        options = dataclasses.replace(options, **_OPAQUE)
     camera = jax.tree.map(lambda x: x[train], capture.cameras)
     scene = fitting.prepare(jnp.asarray(images), camera, grid=options.grid)
     if not scene.occupancy.occupied.any():
         raise ValueError("the capture's silhouettes have no volume in common inside the cube")
     if steps is None and seconds is None:
         steps = _STEPS
-    decoder = decoders.Decoder(width=64, octaves=1)
+    decoder = decoders.Decoder(width=_WIDTH, octaves=2)
     planes_key, params_key, key = jax.random.split(jax.random.key(seed), 3)
-    params = decoder.init(params_key, jnp.zeros((1, _CHANNELS)), jnp.zeros((1, 3)))["params"]
-    planes = fitting.initial_planes(planes_key, size // _LEVELS[0][0], _CHANNELS)
+    learned = Learned(
+        planes=fitting.initial_planes(planes_key, size // _LEVELS[0][0], _CHANNELS),
+        params=decoder.init(params_key, jnp.zeros((1, _CHANNELS)), jnp.zeros((1, 3)))["params"],
+        behind=backdrop.start() if opaque else None,
+    )
 
     done, spent, compiled, share, error = 0, 0.0, 0.0, 0.0, 1.0
     found = scene.occupancy
     try:
         for coarseness, until in _LEVELS:
-            planes = triplanes.resize(planes, size // coarseness)
-            moments = _ADAM.init((planes, params))
+            learned = _at_size(learned, size // coarseness)
+            moments = _ADAM.init(learned)
             block = functools.partial(_block, decoder, options, scene)
             look = functools.partial(_look, decoder, options.grid, allowed=scene.occupancy)
             # The first run of each program compiles it; its result is not used.
             begin = time.perf_counter()
-            jax.block_until_ready(block(found, (planes, params, moments), key, 0.0))
-            jax.block_until_ready(look(planes, params))
+            jax.block_until_ready(block(found, (learned, moments), key, 0.0))
+            jax.block_until_ready(look(learned.planes, learned.params))
             compiled += time.perf_counter() - begin
             while share < until:
                 begin = time.perf_counter()
-                (planes, params, moments), squared = block(
-                    found, (planes, params, moments), jax.random.fold_in(key, done), share
+                (learned, moments), squared = block(
+                    found, (learned, moments), jax.random.fold_in(key, done), share
                 )
                 error = float(squared)
                 done += _BLOCK
                 if done % (5 * _BLOCK) == 0:
-                    found = look(planes, params)
+                    found = look(learned.planes, learned.params)
                 spent += time.perf_counter() - begin
                 share = max(done / steps if steps else 0.0, spent / seconds if seconds else 0.0)
                 if not np.isfinite(error):
                     raise ValueError(f"the fit is not finite after {done} steps")
                 if progress is not None:
                     progress(min(share, 1.0), metrics.decibels(error))
-            found = look(planes, params)
+            found = look(learned.planes, learned.params)
     except KeyboardInterrupt:
         if done == 0:
             raise
-    planes = triplanes.resize(planes, size)
+    learned = _at_size(learned, size)
     test = next(
         (capture.splits[n] for n in ("test", "val") if len(capture.splits.get(n, ()))), None
     )
-    shown = functools.partial(measure, capture, decoder, planes, params)
+    shown = functools.partial(
+        measure, capture, decoder, learned.planes, learned.params, behind=learned.behind
+    )
     train_psnr, _ = shown(train[np.linspace(0, len(train) - 1, min(len(train), 8)).astype(int)])
     test_psnr, test_ssim = (None, None) if test is None else shown(test)
     return FittedCapture(
-        planes, decoder, params, train_psnr, test_psnr, test_ssim, done, spent, compiled
-    )
+        learned.planes, decoder, learned.params, learned.behind, train_psnr, test_psnr, test_ssim,
+        done, spent, compiled,
+    )  # fmt: skip
 
 
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
+
+
+def _at_size(learned: Learned, size: int) -> Learned:
+    return dataclasses.replace(learned, planes=triplanes.resize(learned.planes, size))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _block(decoder, options, scene: fitting.Scene, found, state, key, share):
     """Some steps at one resolution; rates fall geometrically with the ``share`` done."""
     here = fitting.Scene(scene.images, scene.camera, scene.active, scene.count, found)
-    matrices = fitting.rescaling(state[0].shape[-2], options.lowest)
-    gradient = jax.value_and_grad(fitting.loss, argnums=(0, 1), has_aux=True)
+    matrices = fitting.rescaling(state[0].planes.shape[-2], options.lowest)
     fall = _FINAL**share
 
+    def loss(learned, key):
+        return fitting.loss(
+            learned.planes, learned.params, here, key, decoder=decoder, options=options,
+            matrices=matrices, behind=learned.behind,
+        )  # fmt: skip
+
     def step(state, key):
-        planes, params, moments = state
-        (_, mse), grads = gradient(
-            planes, params, here, key, decoder=decoder, options=options, matrices=matrices
+        learned, moments = state
+        (_, mse), slope = jax.value_and_grad(loss, has_aux=True)(learned, key)
+        changes, moments = _ADAM.update(slope, moments)
+        rates = dataclasses.replace(
+            jax.tree.map(lambda _: _RATE, learned),
+            params=jax.tree.map(lambda _: _DECODER_RATE, learned.params),
         )
-        changes, moments = _ADAM.update(grads, moments)
-        planes = planes - _RATE * fall * changes[0]
-        params = jax.tree.map(lambda p, c: p - _DECODER_RATE * fall * c, params, changes[1])
-        return (planes, params, moments), mse
+        changes = jax.tree.map(lambda c, rate: -rate * fall * c, changes, rates)
+        return (optax.apply_updates(learned, changes), moments), mse
 
     state, errors = jax.lax.scan(step, state, jax.random.split(key, _BLOCK))
     return state, errors.mean()
@@ -166,15 +219,20 @@ def measure(
     planes: Float[Array, "3 h w c"],
     params: PyTree,
     chosen: Int[np.ndarray, "k"],
+    *,
+    behind: Float[Array, "r t 3"] | None = None,
 ) -> tuple[float, float]:
-    """Mean PSNR (dB) and SSIM over white of the ``chosen`` pictures."""
+    """Mean PSNR (dB) and SSIM of the ``chosen`` pictures, over white or the backdrop."""
     grid = _look(decoder, OPTIONS.grid, planes, params, fitting.whole_cube(OPTIONS.grid))
     height, width = capture.images.shape[1:3]
 
     @jax.jit
     def draw(camera: Camera):
         field = decoders.field(decoder, params, planes)
-        return jnp.clip(over(render_view(field, grid, camera, height, width), 1.0), 0, 1)
+        background = 1.0
+        if behind is not None:
+            background = backdrop.look(behind, image_rays(camera, height, width).directions)
+        return jnp.clip(over(render_view(field, grid, camera, height, width), background), 0, 1)
 
     scores = []
     for i in chosen:

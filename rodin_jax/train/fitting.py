@@ -12,10 +12,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
-from rodin_jax import triplanes
+from rodin_jax import backdrop, triplanes
 from rodin_jax.cameras import Camera, pixel_rays
 from rodin_jax.nn import decoder as decoders
-from rodin_jax.occupancy import Occupancy, cell_centres, render_guided, survey, visual_hull
+from rodin_jax.occupancy import Occupancy, occupancy_of, render_guided, survey, visual_hull
 from rodin_jax.rendering import distortion, over
 from rodin_jax.types import pytree, static
 
@@ -85,7 +85,7 @@ def prepare(
         camera=camera,
         active=jnp.argsort(~near.reshape(-1)).astype(jnp.int32),
         count=near.sum().astype(jnp.int32),
-        occupancy=Occupancy(hull, jnp.zeros(hull.shape)),
+        occupancy=occupancy_of(hull),
     )
 
 
@@ -137,8 +137,12 @@ def loss(
     decoder: decoders.Decoder,
     options: FitOptions,
     matrices: Float[Array, "k h h"] | Float[np.ndarray, "k h h"] | None,
+    behind: Float[Array, "r t 3"] | None = None,
 ):
-    """MSE + sparse + smooth + compact terms for one subject; returns (loss, MSE over white)."""
+    """MSE + sparse + smooth + compact terms for one subject; returns (loss, MSE).
+
+    Pictures are compared over white or, if they have no silhouettes, over the backdrop ``behind``.
+    """
     keys = jax.random.split(key, 5)
     scaled = rescale(planes, matrices, keys[0])
     field = decoders.field(decoder, params, scaled)
@@ -147,8 +151,9 @@ def loss(
         field, scene.occupancy, rays, samples=options.samples, key=keys[2]
     )
     alpha = wanted[:, 3]
-    on_white = wanted[:, :3] * alpha[:, None] + 1 - alpha[:, None]
-    mse = jnp.mean((over(picture, 1.0) - on_white) ** 2)
+    background = 1.0 if behind is None else backdrop.look(behind, rays.directions)
+    truth = wanted[:, :3] * alpha[:, None] + background * (1 - alpha[:, None])
+    mse = jnp.mean((over(picture, background) - truth) ** 2)
     coverage = jnp.mean((picture.alpha - alpha) ** 2)
 
     points = jax.random.uniform(keys[3], (options.empty_points, 3), minval=-1, maxval=1)
@@ -262,5 +267,4 @@ def initial_planes(key: Array, size: int, channels: int) -> Float[Array, "3 h w 
 
 def whole_cube(grid: int) -> Occupancy:
     """The occupancy of a scene about which nothing is known."""
-    shape = cell_centres(grid).shape[:3]
-    return Occupancy(jnp.ones(shape, bool), jnp.zeros(shape))
+    return occupancy_of(jnp.ones((grid,) * 3, bool))

@@ -1,12 +1,15 @@
 """Fitting: a known subject comes back, resizing matrices are exact, the joint stage learns."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rodin_jax import cameras, rendering, triplanes
+from rodin_jax import backdrop, cameras, rendering, triplanes
 from rodin_jax.data.capture import Capture
+from rodin_jax.nn import decoder
 from rodin_jax.nn.decoder import Decoder
 from rodin_jax.train import fitting, shelf
 from rodin_jax.train.capture_fit import fit_capture
@@ -71,6 +74,43 @@ def test_a_capture_is_fitted_and_unseen_views_are_right(capture):
     assert fitted.test_psnr > 22
     assert fitted.planes.shape == (3, 64, 64, 16)
     assert fitted.steps == 100
+
+
+def sky(directions):
+    """A far room: warm below, cool above, bright to one side."""
+    x, _, z = np.moveaxis(np.asarray(directions), -1, 0)
+    return np.stack([0.5 - 0.3 * z, 0.5 + 0.2 * x, 0.5 + 0.3 * z], -1)
+
+
+def test_photographs_without_silhouettes_leave_the_room_behind(capture):
+    rgba = capture.images.astype(np.float32) / 255
+    behind = sky(jax.vmap(lambda c: cameras.image_rays(c, 24, 24).directions)(capture.cameras))
+    seen = rgba[..., :3] * rgba[..., 3:] + behind * (1 - rgba[..., 3:])
+    photographs = np.concatenate([seen, np.ones_like(seen[..., :1])], -1)
+    opaque = dataclasses.replace(capture, images=np.round(photographs * 255).astype(np.uint8))
+    fitted = fit_capture(opaque, steps=300, seed=0)
+    assert fitted.test_psnr > 22
+    field = decoder.field(fitted.decoder, fitted.params, fitted.planes)
+    one = jax.tree.map(lambda x: x[12], capture.cameras)
+    alpha = np.asarray(rendering.render_image(field, one, 24, 24, samples=96).alpha)
+    assert alpha[rgba[12, ..., 3] == 0].mean() < 0.1 < 0.8 < alpha[rgba[12, ..., 3] == 1].mean()
+    far = backdrop.look(fitted.behind, cameras.image_rays(one, 24, 24).directions)
+    assert np.abs(far - behind[12])[rgba[12, ..., 3] == 0].mean() < 0.1
+
+
+@pytest.mark.parametrize("kind", ["black", "contradictory", "one view"])
+def test_captures_that_show_nothing_end_with_an_honest_figure(capture, kind):
+    images, splits = capture.images, capture.splits
+    if kind == "black":
+        images = np.zeros_like(images)
+        images[..., 3] = 255
+    elif kind == "contradictory":
+        images = np.random.default_rng(0).permutation(images)
+    else:
+        splits = splits | {"train": splits["train"][:1]}
+    fitted = fit_capture(Capture(images, capture.cameras, splits), steps=40)
+    assert np.isfinite(fitted.planes).all()
+    assert (fitted.test_psnr > 30) == (kind == "black")
 
 
 def test_a_transparent_capture_is_refused(capture):

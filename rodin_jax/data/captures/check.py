@@ -142,7 +142,7 @@ def _counted(capture: Capture) -> Iterator[Finding]:
     if not {"test", "val"} & set(capture.splits):
         yield Finding("no test pictures: a fit cannot be measured on views it has not seen", False)
     if not capture.has_alpha:
-        text = "no alpha and no masks: the background will be fitted as part of the subject"
+        text = "no alpha and no masks: what is behind the cube will be fitted as a backdrop"
         yield Finding(text, False)
     elif (some := _rows((capture.images[..., 3] == 255).all((1, 2)))) and len(some) < len(
         capture.images
