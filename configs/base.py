@@ -48,6 +48,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
             "norm": "plane",
             "aware_everywhere": True,
             "linear_path": True,
+            "position_embedding": True,
             "remat": False,
             "dtype": "float32",
         }
@@ -94,6 +95,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
             dropout=0.1,
             aware_everywhere=False,
             linear_path=False,
+            position_embedding=False,
             remat=True,
             dtype="bfloat16",
         )
@@ -107,7 +109,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         # With minutes instead of days, eps-prediction draws fog where v draws heads: at high noise
         # it has to be right to a part in a thousand before x0 means anything.
         config.process.prediction = "v"
-        config.steps, config.learning_rate, config.warmup = 4200, 8e-4, 60
+        config.steps, config.learning_rate, config.warmup = 12_000, 8e-4, 60
     else:
         raise ValueError(f"preset must be smoke, nano, small or paper, got {preset!r}")
     return config

@@ -18,7 +18,7 @@ from rodin_jax.nn.decoder import field as planes_field
 from rodin_jax.types import Points, Rendering
 
 CHUNK = 65536
-_GRID = 64
+_GRID = 128
 
 Planes = Float[Array, "3 rows columns c"]
 View = Float[Array, "4"]
@@ -28,7 +28,7 @@ View = Float[Array, "4"]
 def survey(decoder: Decoder, params, planes: Planes) -> occupancy.Occupancy:
     """Where there is anything."""
     solid = functools.partial(planes_density, decoder, params, planes)
-    return occupancy.survey(solid, _GRID, chunk=CHUNK)
+    return occupancy.survey_closely(solid, _GRID, chunk=CHUNK)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5, 6))

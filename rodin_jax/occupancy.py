@@ -26,14 +26,18 @@ class Occupancy:
     """A coarse picture of the volume, indexed ``[u, v, w]``.
 
     Attributes:
-      occupied: False only where the cell is certainly empty.
-      density: a lower estimate for each cell, used only to see where rays end.
-      box: two corners around all occupied cells.
+      density: a lower estimate for each cell, used only to see where rays end; -1 where the cell
+        is certainly empty.
+      box: two corners around all other cells.
     """
 
-    occupied: Bool[Array, "*b r r r"]
     density: Float[Array, "*b r r r"]
     box: Float[Array, "*b 2 3"]
+
+    @property
+    def occupied(self) -> Bool[Array, "*b r r r"]:
+        """False only where the cell is certainly empty."""
+        return self.density >= 0
 
 
 def occupancy_of(
@@ -45,7 +49,7 @@ def occupancy_of(
     low = jnp.argmax(sides, axis=1)
     high = jnp.where(sides.any(1), r - jnp.argmax(sides[:, ::-1], axis=1), 0)
     box = jnp.stack([low, high]) * (2.0 / r) - 1.0
-    return Occupancy(occupied, jnp.zeros(occupied.shape) if density is None else density, box)
+    return Occupancy(jnp.where(occupied, 0.0 if density is None else density, -1.0), box)
 
 
 def cell_centres(resolution: int) -> Float[Array, "r r r 3"]:
@@ -153,6 +157,16 @@ def survey(
     return occupancy_of(occupied, _with_neighbours(jnp.minimum, values))
 
 
+def survey_closely(
+    density: Callable[[Float[Array, "n 3"]], Float[Array, "n"]], resolution: int, *, chunk: int
+) -> Occupancy:
+    """Like `survey`, but cells are evaluated only where twice as large ones are not empty."""
+    within = survey(density, resolution // 2, chunk=chunk).occupied
+    for axis in range(3):
+        within = jnp.repeat(within, 2, axis=axis)
+    return survey(density, resolution, within=within, chunk=chunk)
+
+
 def place_samples(
     grid: Occupancy,
     rays: Rays,
@@ -177,9 +191,7 @@ def place_samples(
     near, far = cube_interval(rays, *grid.box)
     bin_width = (far - near) / candidates
     middle = near[:, None] + (jnp.arange(candidates) + 0.5) * bin_width[:, None]
-    cells = _cell_index(rays, middle, grid.occupied.shape[0])
-    # One look-up for both: memory is what it costs.
-    density = jnp.take(jnp.where(grid.occupied, grid.density, -1.0).reshape(-1), cells)
+    density = _look_up(grid, rays, middle)
     # A ray that misses the box has no width and must not be sampled at its dummy position.
     occupied = (density >= 0) & (bin_width > 0)[:, None]
     optical = jnp.maximum(density, 0.0) * bin_width[:, None]
@@ -276,12 +288,13 @@ def map_view(
 def _meets(grid: Occupancy, rays: Rays, candidates: int = 96) -> Bool[Array, "n"]:
     near, far = cube_interval(rays, *grid.box)
     middle = (jnp.arange(candidates) + 0.5) / candidates * (far - near)[:, None] + near[:, None]
-    cells = _cell_index(rays, middle, grid.occupied.shape[0])
-    return jnp.take(grid.occupied.reshape(-1), cells).any(-1) & (far > near)
+    return (_look_up(grid, rays, middle) >= 0).any(-1) & (far > near)
 
 
-def _cell_index(rays: Rays, t: Float[Array, "n s"], resolution: int):
+def _look_up(grid: Occupancy, rays: Rays, t: Float[Array, "n s"]) -> Float[Array, "n s"]:
+    """Densities of the cells at distances t along the rays."""
+    resolution = grid.density.shape[0]
     points = rays.origins[:, None] + t[..., None] * rays.directions[:, None]
     cell = jnp.floor((points + 1) * (resolution / 2)).astype(jnp.int32)
     u, v, w = jnp.moveaxis(jnp.clip(cell, 0, resolution - 1), -1, 0)
-    return (u * resolution + v) * resolution + w
+    return jnp.take(grid.density.reshape(-1), (u * resolution + v) * resolution + w)

@@ -102,6 +102,17 @@ def test_a_survey_within_some_cells_is_the_whole_one_there():
     np.testing.assert_allclose(whole.density, windows.min((3, 4, 5)), rtol=1e-5)
 
 
+def test_a_close_survey_is_that_of_all_cells():
+    """For matter that the larger cells do not miss."""
+    solid = ball(density=40.0)
+    close, whole = (
+        survey(lambda p: solid(p, p)[0], 32, chunk=5000)
+        for survey in (occupancy.survey_closely, occupancy.survey)
+    )
+    np.testing.assert_array_equal(close.density, whole.density)
+    np.testing.assert_array_equal(close.box, whole.box)
+
+
 def test_dilation_reaches_all_26_neighbours():
     one = jnp.zeros((6, 6, 6), bool).at[0, 3, 5].set(True)
     grown = np.zeros((6, 6, 6), bool)

@@ -40,6 +40,9 @@ class UNet(nn.Module):
         the channels: a finer plane for the price of a coarse one. The paper has 1.
       linear_path: add a `LinearFilter` of the noisy planes. Needed when a patch of them holds as
         many numbers as the network has ``channels``, or more. The paper has none.
+      position_embedding: learn features of each place on each plane. Subjects that all stand alike
+        have their parts in the same places, which convolutions find out but slowly; it fixes the
+        planes' size. The paper has none.
       remat: recompute activations of each block in the backward pass, to save memory.
       dtype: type of the computation; parameters and the output are float32.
     """
@@ -57,6 +60,7 @@ class UNet(nn.Module):
     aware_everywhere: bool = True
     patch: int = 1
     linear_path: bool = False
+    position_embedding: bool = False
     remat: bool = False
     dtype: DTypeLike = jnp.float32
 
@@ -106,6 +110,9 @@ class UNet(nn.Module):
         edge = "plane" if concat else self.conv
         y = _stack_on_channels(x) if concat else x
         y = Conv(self.channels, edge, dtype=self.dtype, name="conv_in")(y)
+        if self.position_embedding:
+            places = self.param("position", nn.initializers.zeros, y.shape[1:])
+            y = y + places.astype(self.dtype)
 
         skips = [y]
         for level, multiplier in enumerate(self.multipliers):

@@ -22,8 +22,8 @@ from rodin_jax.train import fitting
 from rodin_jax.types import pytree
 
 OPTIONS = fitting.FitOptions(
-    rays=1024, samples=12, empty_points=1024, sparsity=2e-5, smoothness=1e-5, distortion=3e-4,
-    variation=0.1, decay=1e-5, grid=64, lowest=1_000_000,
+    rays=1024, samples=12, empty_points=256, sparsity=2e-5, smoothness=1e-5, distortion=3e-4,
+    variation=0.1, decay=1e-5, grid=128, lowest=1_000_000,
 )  # fmt: skip
 # Without silhouettes coverage says nothing, and what could as well be backdrop must not float.
 _OPAQUE = {"alpha": 0.0, "sparsity": 1e-4, "distortion": 1e-3}
@@ -197,11 +197,9 @@ def _block(decoder, options, scene: fitting.Scene, found, state, key, share):
         learned, moments = state
         (_, mse), slope = jax.value_and_grad(loss, has_aux=True)(learned, key)
         changes, moments = _ADAM.update(slope, moments)
-        rates = dataclasses.replace(
-            jax.tree.map(lambda _: _RATE, learned),
-            params=jax.tree.map(lambda _: _DECODER_RATE, learned.params),
-        )
-        changes = jax.tree.map(lambda c, rate: -rate * fall * c, changes, rates)
+        changes = jax.tree.map(lambda c: -_RATE * fall * c, changes)
+        slower = jax.tree.map(lambda c: c * (_DECODER_RATE / _RATE), changes.params)
+        changes = dataclasses.replace(changes, params=slower)
         return (optax.apply_updates(learned, changes), moments), mse
 
     state, errors = jax.lax.scan(step, state, jax.random.split(key, _BLOCK))

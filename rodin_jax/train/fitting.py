@@ -161,9 +161,9 @@ def loss(
     density, nearby = jnp.split(
         field(jnp.concatenate([points, moved]), jnp.zeros((2 * len(points), 3)))[0], 2
     )
-    r = scene.occupancy.occupied.shape[0]
+    r = scene.occupancy.density.shape[0]
     cell = jnp.clip(((points + 1) * (r / 2)).astype(jnp.int32), 0, r - 1)
-    possible = scene.occupancy.occupied[cell[:, 0], cell[:, 1], cell[:, 2]]
+    possible = scene.occupancy.density[cell[:, 0], cell[:, 1], cell[:, 2]] >= 0
     # Outside, a bounded penalty: a few large densities must not drown the picture.
     sparse = jnp.mean(jnp.where(possible, options.sparsity * density, 0.02 * jnp.tanh(density)))
     smooth = jnp.mean(jnp.abs(density - nearby))

@@ -125,6 +125,26 @@ def test_the_linear_path_adds_a_filter_of_the_planes_that_knows_the_time(conv):
     np.testing.assert_allclose(apply(params, x, t, z), plain + alone(x), atol=1e-5)
 
 
+def test_a_position_embedding_is_added_to_the_first_features(default):
+    plain, params = default
+    x, t, z = inputs()
+    weights = dict(params["params"]) | {"position": jnp.zeros((3, 8, 8, 8))}
+    apply = quick_jit(tiny(position_embedding=True).apply)
+    np.testing.assert_allclose(
+        apply({"params": weights}, x, t, z), plain(params, x, t, z), atol=1e-5
+    )
+    # The same everywhere, it is a bias; at one place, it is felt there most.
+    bias = weights["conv_in"]["aware"]["bias"]
+    shifted = weights | {"conv_in": {"aware": weights["conv_in"]["aware"] | {"bias": bias + 0.3}}}
+    everywhere = weights | {"position": jnp.full((3, 8, 8, 8), 0.3)}
+    wanted = plain({"params": {k: v for k, v in shifted.items() if k != "position"}}, x, t, z)
+    np.testing.assert_allclose(apply({"params": everywhere}, x, t, z), wanted, atol=1e-5)
+    there = weights | {"position": weights["position"].at[1, 2, 5].set(3.0)}
+    change = jnp.abs(apply({"params": there}, x, t, z) - plain(params, x, t, z)).mean((0, -1))
+    assert jnp.unravel_index(change.argmax(), change.shape)[0] == 1
+    assert change[1, 1:4, 4:7].mean() > 2 * change.mean()
+
+
 @pytest.mark.parametrize("norm", ["plane", "joint"])
 def test_convolution_of_the_roll_out_leaks_across_its_seams(norm):
     """The left column of plane 1 touches the right column of plane 0 on the roll-out."""
