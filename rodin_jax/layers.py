@@ -105,7 +105,7 @@ def render_layers(
     *,
     step: float,
     samples: int = 16,
-    chunk: int = 4096,
+    chunk: int = 2048,
 ) -> tuple[Rendering, Float[Array, "h w"], Float[Array, "h w 3"]]:
     """One view, as `occupancy.render_view` makes it, with the depth and normals of `Layers`.
 

@@ -232,7 +232,7 @@ def render_view(
     width: int,
     *,
     samples: int = 16,
-    chunk: int = 4096,
+    chunk: int = 2048,
 ) -> Rendering:
     """One whole view; only chunks of rays that meet occupied cells are evaluated."""
 
@@ -252,7 +252,7 @@ def map_view(
     width: int,
     *,
     empty: Sequence[float],
-    chunk: int = 4096,
+    chunk: int = 2048,
 ) -> Float[Array, "h w k"]:
     """``shade`` of the rays through all pixels of a view that meet occupied cells.
 
