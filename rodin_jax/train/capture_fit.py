@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable
 
@@ -28,8 +29,9 @@ OPTIONS = fitting.FitOptions(
 # Without silhouettes coverage says nothing, and what could as well be backdrop must not float.
 _OPAQUE = {"alpha": 0.0, "sparsity": 1e-4, "distortion": 1e-3}
 _WIDTH, _CHANNELS, _BLOCK, _STEPS = 32, 16, 20, 2000
-# The planes' resolution over the final one, and the share of the fit after which it is left.
-_LEVELS = ((4, 0.1), (2, 0.3), (1, 1.0))
+# The planes' resolution over the final one, and when it is left: after this share of the fit or,
+# if that is sooner, after this step. Coarse planes settle soon, however long the fit is.
+_LEVELS = ((4, 0.1, 400), (2, 0.3, 1400), (1, 1.0, math.inf))
 _RATE, _DECODER_RATE, _FINAL = 4e-2, 1e-2, 0.03
 
 
@@ -129,7 +131,7 @@ def fit_capture(
     done, spent, compiled, share, error = 0, 0.0, 0.0, 0.0, 1.0
     found = scene.occupancy
     try:
-        for coarseness, until in _LEVELS:
+        for coarseness, until, most in _LEVELS:
             learned = _at_size(learned, size // coarseness)
             moments = _ADAM.init(learned)
             block = functools.partial(_block, decoder, options, scene)
@@ -139,7 +141,7 @@ def fit_capture(
             jax.block_until_ready(block(found, (learned, moments), key, 0.0))
             jax.block_until_ready(look(learned.planes, learned.params))
             compiled += time.perf_counter() - begin
-            while share < until:
+            while share < until and done < most:
                 begin = time.perf_counter()
                 (learned, moments), squared = block(
                     found, (learned, moments), jax.random.fold_in(key, done), share
