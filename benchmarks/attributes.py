@@ -26,6 +26,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from rodin_jax.data import avatars, builder
 from rodin_jax.data.avatars.spec import SKIN_GROUP
+from rodin_jax.data.images import over_white
 
 SIZE = 128
 SHIFT = 4  # pixels
@@ -100,8 +101,7 @@ def read(directory: str) -> tuple[UInt8[np.ndarray, "n s s 3"], list[dict[str, s
         subjects = builder.load_subjects(directory, split, views=False)
         for i in range(len(subjects)):
             subject = subjects[i]
-            rgb, alpha = np.split(subject.front.astype(np.float32), [3], axis=-1)
-            images.append(np.round(rgb * (alpha / 255) + 255 - alpha).astype(np.uint8))
+            images.append(over_white(subject.front))
             known.append(derived(avatars.visible(subject.attributes)))
     images = np.stack(images)
     if images.shape[1] != SIZE:

@@ -83,6 +83,14 @@ def _with_neighbours(combine, cells):
     return cells
 
 
+def widen(masks: Bool[Array, "n h w"], margin: int) -> Bool[Array, "n h w"]:
+    """Grows masks by ``margin`` pixels along both axes."""
+    size = 2 * margin + 1
+    for window in ((1, size, 1), (1, 1, size)):  # one axis at a time: 2 n instead of n^2 pixels
+        masks = jax.lax.reduce_window(masks, False, jax.lax.bitwise_or, window, (1, 1, 1), "SAME")
+    return masks
+
+
 def visual_hull(
     camera: Camera, alpha: Float[Array, "n h w"], resolution: int, *, margin: int = 2
 ) -> Bool[Array, "r r r"]:
@@ -99,9 +107,7 @@ def visual_hull(
     """
     _, height, width = alpha.shape
     centres = cell_centres(resolution).reshape(-1, 3)
-    size = 2 * margin + 1
-    window = (1, size, size)
-    solid = jax.lax.reduce_window(alpha > 0, False, jax.lax.bitwise_or, window, (1, 1, 1), "SAME")
+    solid = widen(alpha > 0, margin)
 
     def carve(keep, view):
         one, mask = view

@@ -15,7 +15,14 @@ from jaxtyping import Array, Float, Int, UInt8
 from rodin_jax import backdrop, triplanes
 from rodin_jax.cameras import Camera, pixel_rays
 from rodin_jax.nn import decoder as decoders
-from rodin_jax.occupancy import Occupancy, occupancy_of, render_guided, survey, visual_hull
+from rodin_jax.occupancy import (
+    Occupancy,
+    occupancy_of,
+    render_guided,
+    survey,
+    visual_hull,
+    widen,
+)
 from rodin_jax.rendering import distortion, over
 from rodin_jax.types import pytree, static
 
@@ -77,8 +84,7 @@ def prepare(
 ) -> Scene:
     """Carves the visual hull and lists the pixels within ``margin`` of the silhouettes."""
     alpha = images[..., 3].astype(jnp.float32) / 255
-    size = 2 * margin + 1
-    near = jax.lax.reduce_window(alpha, 0.0, jax.lax.max, (1, size, size), (1, 1, 1), "SAME") > 0
+    near = widen(alpha > 0, margin)
     hull = visual_hull(camera, alpha, grid)
     return Scene(
         images=images,
