@@ -160,19 +160,18 @@ def refinable(ball):
 
 
 def test_refined_pictures_have_the_size_that_was_asked_for(ball, refinable):
-    many = refinable.render([0, 90], 10, 24, refine=True)
-    assert many.shape == (2, 24, 24, 3) and many.dtype == np.uint8
-    np.testing.assert_array_equal(many[1], refinable.render(90, 10, 24, refine=True))
-    assert np.abs(many[0].astype(float) - ball.render(0, 10, 24)).mean() > 1
+    many = refinable.render([0, 90], 10, 48, refine=True)
+    assert many.shape == (2, 48, 48, 3) and many.dtype == np.uint8
+    np.testing.assert_array_equal(many[1], refinable.render(90, 10, 48, refine=True))
+    truth = ball.render(0, 10, 48, background=(0.0, 0.5, 0))
     nothing = jax.tree.map(jnp.zeros_like, refinable.refiner_params)
     plain = dataclasses.replace(refinable, refiner_params=nothing)
-    dark = {"background": (0.0, 0.5, 0), "refine": True}
-    picture = plain.render(0, 10, 64, **dark)
+    picture = plain.render(0, 10, 48, background=(0.0, 0.5, 0), refine=True)
     np.testing.assert_array_equal(picture[0, 0], [0, 128, 0])
+    assert np.abs(many[0].astype(float) - plain.render(0, 10, 48, refine=True)).mean() > 1
     # Untrained, it is a resize, which differs from a larger picture at edges only.
-    truth = ball.render(0, 10, 64, background=dark["background"])
-    assert np.median(np.abs(picture.astype(int) - truth)) == 0
-    assert (np.abs(picture.astype(int) - truth).max(-1) > 20).mean() < 0.1
+    error = np.abs(picture.astype(int) - truth).max(-1)
+    assert np.median(error) == 0 and (error > 20).mean() < 0.15
 
 
 @pytest.mark.parametrize(
@@ -191,9 +190,11 @@ def test_a_folder_carries_its_refiner_if_asked(refinable, tmp_path):
     assert without.refiner is None
     folder = refinable.save(tmp_path / "with", media=None, refiner=True)
     loaded = Avatar.load(folder)
-    assert loaded.refiner == refinable.refiner
+    assert {name: getattr(loaded.refiner, name) for name in tiny_bundle.REFINER} == (
+        tiny_bundle.REFINER
+    )
     np.testing.assert_array_equal(
-        loaded.render(30, 10, 24, refine=True), refinable.render(30, 10, 24, refine=True)
+        loaded.render(30, 10, 48, refine=True), refinable.render(30, 10, 48, refine=True)
     )
     for fields, message in (
         ({"blocks": 10**9}, "'refiner' describes no network"),

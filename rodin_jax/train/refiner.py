@@ -165,7 +165,8 @@ def quality(model: Refiner, params, pairs: view_pairs.Pairs) -> dict[str, float]
     for pair in pairs:
         resized, refined = _whole(model, params, on_white(pair["low"]))
         truth = on_white(pair["high"])
-        found.append([metrics.psnr(picture, truth) for picture in (resized, refined)])
+        errors = [metrics.mse(picture, truth) for picture in (resized, refined)]
+        found.append([metrics.decibels(float(error)) for error in errors])
     resized, refined = np.mean(found, axis=0)
     return {"psnr_resized": round(float(resized), 3), "psnr_refined": round(float(refined), 3)}
 

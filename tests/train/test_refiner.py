@@ -17,7 +17,6 @@ from rodin_jax.nn.refiner import Refiner, enlarge
 from rodin_jax.nn.upsampler import Upsampler
 from rodin_jax.pipeline import RodinPipeline
 from rodin_jax.train import export, refiner, view_pairs
-from rodin_jax.train.shelf import Shelf
 
 SIZE, TARGET = 32, (0.25, 0.0, 0.2)
 
@@ -42,6 +41,14 @@ def true_ball(camera, size, zoom=4):
     alpha = rgba[..., 3:] / 255
     colour = (rgba[..., :3] * alpha).sum((1, 3)) / np.maximum(alpha.sum((1, 3)), 1)
     return np.dstack([colour, rgba[..., 3].mean((1, 3))]).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse_grid():
+    """Surveys of balls need not be as fine as those of people."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(view_pairs, "_GRID", 32)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +130,7 @@ def test_pairs_are_drawn_once_and_of_some_views(data, planes_dir, tmp_path, monk
     draw = functools.partial(view_pairs.draw_pairs, planes_dir, data, tmp_path)
     few, folder = draw(subjects=2, views=2)
     assert few.high.shape == (2, 2, 32, 32, 4)
+    assert isinstance(few.low, np.memmap)  # read where it is looked at
     people = builder.load_subjects(data)
     np.testing.assert_array_equal(few.high[1], people[1].views[[0, 2]])
     monkeypatch.setattr(view_pairs, "_view", None)  # nothing is drawn again
@@ -231,11 +239,11 @@ def test_from_pairs_to_a_refined_picture(
     options = {"azimuth": [-40, 10], "elevation": 10, "size": SIZE}
     refined = ball.render(**options, refine=True)
     assert refined.shape == (2, SIZE, SIZE, 3) and refined.dtype == np.uint8
-    small = ball.render(**options | {"size": SIZE // 2}) / np.float32(255)
+    small = jnp.asarray(ball.render(**options | {"size": SIZE // 2}) / np.float32(255))
     by_hand = Refiner(**got.model).apply({"params": bundle.parts["refiner"].params}, small)
     # What is refined has not been rounded to 256 levels before.
-    np.testing.assert_allclose(refined, 255 * np.clip(by_hand, 0, 1), atol=2.5)
-    assert np.abs(refined - 255.0 * np.asarray(enlarge(jnp.asarray(small)))).mean() > 0.5
+    assert np.abs(refined - 255.0 * np.clip(by_hand, 0, 1)).mean() < 1
+    assert np.abs(refined - 255.0 * np.asarray(enlarge(small))).max() > 10
 
 
 @pytest.mark.parametrize("preset", ["smoke", "nano", "small", "paper"])
@@ -247,10 +255,3 @@ def test_every_preset_describes_a_network(get_config, preset):
     assert out.shape == (1, 2 * config.patch, 2 * config.patch, 3)
     if preset == "paper":  # the upsampler's, that it is trained jointly with
         assert (config.learning_rate, config.batch_size, config.ema_decay) == (5e-5, 16, 0.9999)
-
-
-def test_a_shelf_can_be_looked_at_without_reading_it(pairs, data, planes_dir, tmp_path):
-    _, folder = view_pairs.draw_pairs(planes_dir, data, tmp_path, subjects=1, views=1)
-    files = Shelf(folder, {"high": 0, "low": 0}).files()
-    assert isinstance(files["low"], np.memmap) and files["low"].shape == (1, 1, 16, 16, 4)
-    np.testing.assert_array_equal(files["high"][0, 0], pairs.high[0, 0])
