@@ -24,7 +24,7 @@ fi
 step=0
 announce() {
   step=$((step + 1))
-  printf '\n[%d/9] %s\n' "$step" "$*"
+  printf '\n[%d/10] %s\n' "$step" "$*"
 }
 
 # stage NAME [FLAG...]: trains one stage in $dir/NAME, unless its export is there.
@@ -54,12 +54,27 @@ stage clip --config.data_dir="$fronts"
 stage fit --config.data_dir="$dir/data"
 stage base --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
 stage upsampler --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
+
+# The refiner learns from the same people at twice the size that it is given.
+sharp=$dir/data
+case $preset in
+  nano) larger=(--subjects "${SUBJECTS:-320}" --views 2 --size 256) ;;
+  small) larger=(--subjects "${SUBJECTS:-1000}" --views 4 --size 512) ;;
+  paper) larger=(--subjects "${SUBJECTS:-2000}" --views 8 --size 1024) ;;
+esac
+if [[ $preset != smoke ]]; then
+  sharp=$dir/sharp
+  "$python" -m rodin_jax.cli data --preset "$preset" "${larger[@]}" --out "$sharp"
+fi
+stage refiner --config.planes_dir="$dir/fit" --config.data_dir="$sharp" \
+  --config.upsampler_dir="$dir/upsampler" --config.clip_dir="$dir/clip"
+
 stage latent --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 stage text --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 
 announce bundle
 rm -rf "$dir/bundle"
-"$python" -m rodin_jax.cli bundle assemble "$dir"/{clip,fit,base,upsampler,latent,text} \
+"$python" -m rodin_jax.cli bundle assemble "$dir"/{clip,fit,base,upsampler,refiner,latent,text} \
   --preset "$preset" --out "$dir/bundle"
 
 announce picture

@@ -10,7 +10,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from rodin_jax.bundle import FORMAT, MODULES, Bundle, BundleError, line, load_bundle
+from rodin_jax.bundle import (
+    FORMAT,
+    MODULES,
+    Bundle,
+    BundleError,
+    line,
+    load_bundle,
+    part_names,
+)
 from rodin_jax.folders import whole_folder
 from rodin_jax.nn import weights
 from rodin_jax.nn.upsampler import Upsampler
@@ -28,7 +36,8 @@ def assemble(
     """Makes a bundle of what the training stages exported; then loads it, which checks it.
 
     Args:
-      exports: stage work folders or their ``export`` folders, one for each part, in any order.
+      exports: stage work folders or their ``export`` folders, one for each part, in any order; the
+        refiner's may be left out.
       out: the new bundle's folder.
       preset: name of the preset, for the record.
       sampling: fields of `Sampling` that differ from its defaults.
@@ -51,8 +60,9 @@ def assemble(
         if export.part == "clip":
             places = [Path(directory) / "tokenizer.json", Path(directory) / "export/tokenizer.json"]
             tokenizer_file = next((place for place in places if place.is_file()), None)
-    if missing := [name for name in MODULES if name not in found]:
-        raise BundleError(f"no export of {', '.join(missing)}: a bundle needs {', '.join(MODULES)}")
+    needed = part_names(())
+    if missing := [name for name in needed if name not in found]:
+        raise BundleError(f"no export of {', '.join(missing)}: a bundle needs {', '.join(needed)}")
     if tokenizer_file is None:
         raise BundleError("the export of clip has no tokenizer.json")
     upsampler = found["upsampler"]

@@ -1,41 +1,44 @@
 """An avatar: a tri-plane with the decoder that reads it, and how it came to be.
 
 On disk an avatar is a folder: ``planes.safetensors`` (planes and decoder weights, so that it opens
-without its bundle), ``avatar.json`` (recipe and provenance) and, for people, ``preview.png``,
-``turntable.mp4`` and ``mesh.glb``.
+without its bundle, and the refiner's if asked for), ``avatar.json`` (recipe and provenance) and,
+for people, ``preview.png``, ``turntable.mp4`` and ``mesh.glb``.
 """
 
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, UInt8
 from numpy.typing import ArrayLike
 
-from rodin_jax import avatar_programs, mesh_files, meshing, occupancy, preview, provenance
+from rodin_jax import (
+    avatar_files,
+    avatar_programs,
+    mesh_files,
+    meshing,
+    occupancy,
+    preview,
+    provenance,
+)
+from rodin_jax.avatar_files import AvatarError, Recipe
 from rodin_jax.folders import whole_folder
 from rodin_jax.layers import Layers
-from rodin_jax.nn import weights
 from rodin_jax.nn.decoder import Decoder
+from rodin_jax.nn.refiner import Refiner
 
-FORMAT = 1
+__all__ = ["QUICK", "Avatar", "AvatarError", "Media", "Recipe"]
+
 # The camera that the training pictures were taken with (`data.avatars.front_camera`).
 _RADIUS, _FOV = 3.0, 40.0
 _ELEVATION = 5.0
 _TURN_SECONDS = 2.0
 
 Track = Callable[[Iterable, str], Iterable]
-
-
-class AvatarError(ValueError):
-    """A folder that is not an avatar; the message is one line naming file and field."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,42 +62,6 @@ QUICK = Media(frames=16, size=96, portrait=192, resolution=64)
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """What an avatar was made from; enough to make it again, or to change one thing about it.
-
-    Attributes:
-      method: "generate", "edit", "interpolate" or "fit".
-      prompt: the sentence, if one was given.
-      image: name of the picture, if one was given.
-      source: of an edit, what the prompt is contrasted with.
-      seed: of the random numbers.
-      noise: (seed, weight) of each normal draw whose weighted sum started the diffusion.
-      z: the latent it was conditioned on, None without diffusion.
-      steps: sampling steps of the base model.
-      guidance: classifier-free guidance scale of the base model.
-      bundle: hash of the bundle.
-    """
-
-    method: str
-    prompt: str | None = None
-    image: str | None = None
-    source: str | None = None
-    seed: int | None = None
-    noise: tuple[tuple[int, float], ...] = ()
-    z: tuple[float, ...] | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    bundle: str | None = None
-
-    def provenance(self) -> dict[str, Any]:
-        """The record for the files' metadata."""
-        notice = "fitted to a capture" if self.method == "fit" else provenance.SYNTHETIC
-        return provenance.fields(
-            notice=notice, prompt=self.prompt, seed=self.seed, bundle=self.bundle
-        )
-
-
-@dataclasses.dataclass(frozen=True)
 class Avatar:
     """A 3D avatar in the cube [-1, 1]^3, z up, facing -y.
 
@@ -103,12 +70,16 @@ class Avatar:
       decoder: the network that reads them.
       params: its weights.
       recipe: where it comes from.
+      refiner: the network behind ``render(refine=True)``, None if there is none.
+      refiner_params: its weights.
     """
 
     planes: Float[Array, "3 h w c"]
     decoder: Decoder
     params: Any
     recipe: Recipe
+    refiner: Refiner | None = None
+    refiner_params: Any = None
 
     @functools.cached_property
     def grid(self) -> occupancy.Occupancy:
@@ -125,6 +96,7 @@ class Avatar:
         radius: ArrayLike = _RADIUS,
         fov: ArrayLike = _FOV,
         samples: int = 16,
+        refine: bool = False,
     ) -> UInt8[np.ndarray, "*b size size c"]:
         """Pictures from cameras on a sphere around the avatar.
 
@@ -139,12 +111,24 @@ class Avatar:
           radius: distance of the camera.
           fov: its angle of view in degrees.
           samples: field evaluations a ray.
+          refine: render at half of ``size`` and let the bundle's refiner complete the details
+            (paper 3.3). It sees colours in front of the background and gives the same: there is no
+            refined alpha, and `layers` are not refined.
+
+        Raises:
+          ValueError: refine is asked for, but this avatar has no refiner, ``size`` is odd, or there
+            is no background.
         """
+        if refine:
+            self._check_refine(size, background)
         views = _views(azimuth, elevation, radius, fov, size)
         pictures = []
-        for rgba in self._each(avatar_programs.render, views, size, samples):
+        for rgba in self._each(avatar_programs.render, views, size // (1 + refine), samples):
             if background is not None:
                 rgba = preview.over(rgba, np.asarray(background, np.float32))
+            if refine:
+                program = avatar_programs.refine
+                rgba = np.asarray(program(self.refiner, self.refiner_params, rgba))
             pictures.append(preview.to_bytes(rgba))
         shape = (*views.shape[:-1], size, size, 4 if background is None else 3)
         return np.array(pictures, np.uint8).reshape(shape)
@@ -243,6 +227,7 @@ class Avatar:
         *,
         media: Media | None = Media(),
         track: Track | None = None,
+        refiner: bool = False,
     ) -> Path:
         """Writes the avatar's folder, whole or not at all; returns its path.
 
@@ -252,22 +237,28 @@ class Avatar:
           directory: where; parents are made.
           media: sizes of pictures, film and mesh; None writes only what `load` reads.
           track: wraps the iteration over views, e.g. in a progress bar.
+          refiner: the folder carries the refiner, if there is one, often more than all else of it.
+            Otherwise `RodinPipeline.with_refiner` gives the loaded avatar its bundle's.
 
         Raises:
           OutputError: the folder cannot be written.
         """
         with whole_folder(directory) as folder:
-            self.write(folder, media=media, track=track)
+            self.write(folder, media=media, track=track, refiner=refiner)
         return Path(directory)
 
-    def write(self, folder: Path, *, media: Media | None, track: Track | None = None) -> None:
+    def write(
+        self,
+        folder: Path,
+        *,
+        media: Media | None,
+        track: Track | None = None,
+        refiner: bool = False,
+    ) -> None:
         """`save` into a folder that exists, file by file."""
         record = self.recipe.provenance()
-        recipe = {k: v for k, v in dataclasses.asdict(self.recipe).items() if v is not None}
-        tensors = {"planes": self.planes, "decoder": self.params}
-        weights.save_params(folder / "planes.safetensors", tensors)
-        document = {"format": FORMAT, **record, **recipe, "decoder": _hyperparameters(self.decoder)}
-        (folder / "avatar.json").write_text(json.dumps(document, indent=1) + "\n")
+        carried = (self.refiner, self.refiner_params) if refiner else (None, None)
+        avatar_files.write(folder, self.planes, self.decoder, self.params, self.recipe, *carried)
         if media is None:
             return
         if media.frames < 8 or media.frames % 8:
@@ -285,32 +276,18 @@ class Avatar:
         Raises:
           AvatarError: not an avatar's folder, or damaged.
         """
-        path = Path(directory) / "avatar.json"
-        if not path.is_file():
-            raise AvatarError(f"{directory}: not an avatar, there is no avatar.json in it")
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            if document["format"] != FORMAT:
-                raise AvatarError(f"{path}: format {document['format']!r}, expected {FORMAT}")
-            recipe = _recipe(document)
-            decoder = Decoder(**document["decoder"])
-        except AvatarError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AvatarError(f"{path}: damaged ({type(error).__name__}: {error})") from error
-        file = path.with_name("planes.safetensors")
-        try:
-            tensors = weights.load_params(file)
-            planes = tensors.get("planes")
-            if planes is None or planes.ndim != 4 or planes.shape[0] != 3:
-                raise AvatarError(f"{file}: tensor 'planes' must have the shape [3, h, w, c]")
-            like = jax.eval_shape(
-                decoder.init, jax.random.key(0), jnp.zeros((1, planes.shape[-1])), jnp.zeros((1, 3))
+        return cls(*avatar_files.read(directory))
+
+    def _check_refine(self, size: int, background) -> None:
+        if self.refiner is None:
+            raise ValueError(
+                "this avatar has no refiner: its bundle has none, or it comes from a folder or a "
+                "fit, and then RodinPipeline.with_refiner(avatar) gives it the bundle's"
             )
-            weights.check_layout(tensors.get("decoder", {}), like["params"], f"{file}: decoder")
-        except weights.WeightsError as error:
-            raise AvatarError(str(error)) from error
-        return cls(planes, decoder, tensors["decoder"], recipe)
+        if size % 2:
+            raise ValueError(f"size must be even for refined pictures, got {size}")
+        if background is None:
+            raise ValueError("refined pictures are opaque: they need a background")
 
     def _each(self, program, views, size: int, samples: int):
         """What ``program`` makes of the views, one at a time: memory does not grow with them."""
@@ -345,23 +322,6 @@ def _fps(frames) -> int:
     return max(8, round(len(frames) / _TURN_SECONDS))
 
 
-def _hyperparameters(decoder: Decoder) -> dict[str, Any]:
-    """The decoder's constructor arguments; flax adds ``parent`` and ``name`` to the fields."""
-    names = [f.name for f in dataclasses.fields(decoder) if f.name not in ("parent", "name")]
-    return {name: getattr(decoder, name) for name in names}
-
-
 def _opaque(pictures):
     backdrop = preview.backdrop(pictures[0].shape[0])
     return [preview.to_bytes(preview.over(p.astype(np.float32) / 255, backdrop)) for p in pictures]
-
-
-def _recipe(document: dict) -> Recipe:
-    names = {field.name for field in dataclasses.fields(Recipe)}
-    known = {name: value for name, value in document.items() if name in names}
-    known["noise"] = tuple((int(seed), float(w)) for seed, w in known.get("noise", ()))
-    if known.get("z") is not None:
-        known["z"] = tuple(float(x) for x in known["z"])
-        if not np.isfinite(known["z"]).all():
-            raise ValueError("field 'z' is not finite")
-    return Recipe(**known)

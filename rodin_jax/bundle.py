@@ -2,11 +2,11 @@
 
     config.json        format, preset, planes (size, base_size, channels), sampling defaults, and
                        for each part: model (constructor arguments), process, trained
-    <part>.safetensors weights under ``params/``, statistics beside them; six parts
+    <part>.safetensors weights under ``params/``, statistics beside them
     tokenizer.json     the words the text tower knows
 
-The parts are decoder, base, upsampler, latent, text and clip. The same folder may live on the
-Hugging Face hub.
+The parts are decoder, base, upsampler, latent, text and clip; a bundle may have a refiner too. The
+same folder may live on the Hugging Face hub.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from rodin_jax.nn import weights
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.decoder import Decoder
 from rodin_jax.nn.latent import LatentNet
+from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
@@ -42,7 +44,9 @@ MODULES = {
     "latent": LatentNet,
     "text": TextPrior,
     "clip": Clip,
+    "refiner": Refiner,
 }
+OPTIONAL = frozenset({"refiner"})
 DIFFUSION = ("base", "upsampler", "latent", "text")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -147,7 +151,7 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
     config = _read_config(folder)
     planes = config["planes"]
     parts = {}
-    for name in MODULES:
+    for name in part_names(config["parts"]):
         try:
             parts[name] = _read_part(folder, name, config["parts"][name])
         except weights.WeightsError as error:
@@ -184,7 +188,7 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
         )
     return Bundle(
         path=folder,
-        hash=content_hash(folder),
+        hash=content_hash(folder, parts),
         preset=str(config.get("preset", "")),
         size=planes["size"],
         base_size=planes["base_size"],
@@ -218,10 +222,16 @@ def locate(path: str | os.PathLike | None = None) -> Path:
     raise BundleError(f"{name}: no such bundle folder")
 
 
-def content_hash(folder: str | os.PathLike) -> str:
-    """16 hexadecimal digits of SHA-256 over the names and bytes of a bundle's files."""
+def part_names(there: Collection[str]) -> list[str]:
+    """The parts of a bundle in a fixed order, the optional ones only if they are ``there``."""
+    return [name for name in MODULES if name not in OPTIONAL or name in there]
+
+
+def content_hash(folder: str | os.PathLike, parts: Collection[str]) -> str:
+    """16 hexadecimal digits of SHA-256 over the names and bytes of the files of these parts."""
     digest = hashlib.sha256()
-    for name in ["config.json", "tokenizer.json", *(f"{part}.safetensors" for part in MODULES)]:
+    files = [f"{part}.safetensors" for part in part_names(parts)]
+    for name in ["config.json", "tokenizer.json", *files]:
         data = (Path(folder) / name).read_bytes()
         digest.update(f"{name} {len(data)}\n".encode())
         digest.update(data)
@@ -240,7 +250,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         found = config.get("format") if isinstance(config, dict) else None
         raise BundleError(f"{path}: field 'format' is {found!r}, expected {FORMAT}")
     parts, planes = config.get("parts"), config.get("planes")
-    if not isinstance(parts, dict) or (missing := sorted(MODULES.keys() - parts.keys())):
+    if not isinstance(parts, dict) or (missing := sorted(MODULES.keys() - parts.keys() - OPTIONAL)):
         name = f".{missing[0]}" if isinstance(parts, dict) else ""
         raise BundleError(f"{path}: field 'parts{name}' is missing")
     for name in ("size", "base_size", "channels"):
@@ -301,6 +311,7 @@ def _inputs(name: str, parts: dict[str, Part], planes: dict[str, int]) -> tuple:
         "latent": (z, t),
         "text": (z, t, words, z, jax.ShapeDtypeStruct((1, clip.text_length), jnp.bool_)),
         "clip": (f32((1, clip.image_size, clip.image_size, 3)), tokens),
+        "refiner": (f32((1, 8, 8, 3)),),
     }[name]
 
 

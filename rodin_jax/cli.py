@@ -122,6 +122,10 @@ def parser() -> Parser:
         "--normals", metavar="FILE", help="also its normals, a .png: 128 + 127 (x, y, z)"
     )
     c.add_argument("--frames", type=int, default=40, metavar="N", help="of the film")
+    c.add_argument(
+        "--refine", action="store_true", help="complete the details by the bundle's refiner (.png)"
+    )
+    c.add_argument("--bundle", metavar="PATH", help="where --refine finds a refiner; see generate")
 
     c = add("export", "Write an avatar's mesh with vertex colours or a texture.")
     c.add_argument("avatar", metavar="AVATAR_DIR")

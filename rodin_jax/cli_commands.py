@@ -119,22 +119,26 @@ def render(a: argparse.Namespace) -> Result:
     targets = {name: getattr(a, name) for name in ("depth", "normals", "out") if getattr(a, name)}
     avatar = Avatar.load(a.avatar)
     watch = Stopwatch()
+    if a.refine and (a.bundle is not None or avatar.refiner is None):
+        avatar = _pipeline(a.bundle).with_refiner(avatar)
     record = avatar.recipe.provenance()
     with whole_files(*targets.values()) as places:
         place = dict(zip(targets, places, strict=True))
         if film:
             options = {"frames": a.frames, "size": a.size, "elevation": a.elevation}
             avatar.turntable(place["out"], **options, track=track)
-        elif len(targets) == 1:
-            background = None if a.transparent else (1.0, 1.0, 1.0)
-            picture = avatar.render(a.azimuth, a.elevation, a.size, background=background)
-            place["out"].write_bytes(png.encode(picture, record))
         else:
-            layers = avatar.layers(a.azimuth, a.elevation, a.size)
-            picture = (
-                layers.rgba if a.transparent else preview.over(layers.rgba, np.ones(3, np.float32))
-            )
-            place["out"].write_bytes(png.encode(preview.to_bytes(picture), record))
+            layers = avatar.layers(a.azimuth, a.elevation, a.size) if len(targets) > 1 else None
+            if layers is None or a.refine:
+                background = None if a.transparent else (1.0, 1.0, 1.0)
+                picture = avatar.render(
+                    a.azimuth, a.elevation, a.size, background=background, refine=a.refine
+                )
+            elif a.transparent:
+                picture = preview.to_bytes(layers.rgba)
+            else:
+                picture = preview.to_bytes(preview.over(layers.rgba, np.ones(3, np.float32)))
+            place["out"].write_bytes(png.encode(picture, record))
             if "depth" in place:
                 place["depth"].write_bytes(png.depth(layers.depth, record))
             if "normals" in place:
@@ -154,6 +158,8 @@ def _check_view(a: argparse.Namespace) -> bool:
         raise UsageError(f"--frames {a.frames}: expected 1 to 10000")
     if not (np.isfinite(a.azimuth) and -90 < a.elevation < 90):
         raise UsageError("--azimuth must be finite and --elevation between -90 and 90 degrees")
+    if a.refine and (kind == ".mp4" or a.transparent or a.size % 2):
+        raise UsageError("--refine: is for opaque pictures of an even size, not for films")
     taken = {Path(a.out).absolute()}
     for name in ("depth", "normals"):
         path = getattr(a, name)

@@ -173,6 +173,20 @@ class RodinPipeline:
             for f in (track(places, "avatars") if track else places)
         ]
 
+    def with_refiner(self, avatar: Avatar) -> Avatar:
+        """The avatar with this bundle's refiner, for one that was loaded from a folder or fitted.
+
+        Avatars that this pipeline makes have it already. Any refiner can be asked about any
+        picture; it learned from renderings like those of its own bundle.
+
+        Raises:
+          RequestError: the bundle has no refiner.
+        """
+        part = self.bundle.parts.get("refiner")
+        if part is None:
+            raise RequestError(f"{self.bundle.path}: this bundle has no refiner")
+        return dataclasses.replace(avatar, refiner=part.module, refiner_params=part.params)
+
     def _avatar(self, z, noise: sampling.Noise, steps, guidance, recipe: Recipe, seed) -> Avatar:
         """Base diffusion and upsampler: latent ``[1, d]`` and noise to planes."""
         bundle, defaults = self.bundle, self.bundle.sampling
@@ -212,7 +226,8 @@ class RodinPipeline:
             guidance=guidance,
             bundle=bundle.hash,
         )
-        return Avatar(planes, decoder.module, decoder.params, recipe)
+        avatar = Avatar(planes, decoder.module, decoder.params, recipe)
+        return self.with_refiner(avatar) if "refiner" in bundle.parts else avatar
 
     def _text_latent(self, sentence: "_Sentence", seed: int) -> Float[Array, "1 d"]:
         """The best of a few latents that the prior imagines for a sentence."""

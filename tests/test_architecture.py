@@ -25,7 +25,7 @@ ROOMS = {
     },
     "train": {"train"},
     "bundle": {"bundle", "assembly"},
-    "avatar": {"avatar", "avatar_programs"},
+    "avatar": {"avatar", "avatar_files", "avatar_programs"},
     "pipeline": {"pipeline", "sampling"},
     "front": {"cli", "cli_commands", "evaluate", "main"},
 }  # fmt: skip

@@ -1,8 +1,11 @@
 """An avatar of known shape: what cameras see, what the mesh measures, what comes back from disk."""
 
+import dataclasses
 import json
 import subprocess
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_bundle
@@ -149,6 +152,61 @@ def test_every_file_says_where_it_comes_from(saved):
     assert b"AI-generated" in (saved / "mesh.glb").read_bytes()[:2000]
 
 
+@pytest.fixture(scope="module")
+def refinable(ball):
+    """The ball with a refiner that adds something to every picture."""
+    net, params = tiny_bundle.refiner()
+    return dataclasses.replace(ball, refiner=net, refiner_params=params)
+
+
+def test_refined_pictures_have_the_size_that_was_asked_for(ball, refinable):
+    many = refinable.render([0, 90], 10, 48, refine=True)
+    assert many.shape == (2, 48, 48, 3) and many.dtype == np.uint8
+    np.testing.assert_array_equal(many[1], refinable.render(90, 10, 48, refine=True))
+    truth = ball.render(0, 10, 48, background=(0.0, 0.5, 0))
+    nothing = jax.tree.map(jnp.zeros_like, refinable.refiner_params)
+    plain = dataclasses.replace(refinable, refiner_params=nothing)
+    picture = plain.render(0, 10, 48, background=(0.0, 0.5, 0), refine=True)
+    np.testing.assert_array_equal(picture[0, 0], [0, 128, 0])
+    assert np.abs(many[0].astype(float) - plain.render(0, 10, 48, refine=True)).mean() > 1
+    # Untrained, it is a resize, which differs from a larger picture at edges only.
+    error = np.abs(picture.astype(int) - truth).max(-1)
+    assert np.median(error) == 0 and (error > 20).mean() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"size": 33}, "must be even"), ({"background": None}, "need a background")],
+)
+def test_pictures_that_cannot_be_refined(ball, refinable, options, message):
+    with pytest.raises(ValueError, match=message):
+        refinable.render(**{"size": 32, "refine": True} | options)
+    with pytest.raises(ValueError, match=r"has no refiner.*with_refiner"):
+        ball.render(size=32, refine=True)
+
+
+def test_a_folder_carries_its_refiner_if_asked(refinable, tmp_path):
+    without = Avatar.load(refinable.save(tmp_path / "without", media=None))
+    assert without.refiner is None
+    folder = refinable.save(tmp_path / "with", media=None, refiner=True)
+    loaded = Avatar.load(folder)
+    assert {name: getattr(loaded.refiner, name) for name in tiny_bundle.REFINER} == (
+        tiny_bundle.REFINER
+    )
+    np.testing.assert_array_equal(
+        loaded.render(30, 10, 48, refine=True), refinable.render(30, 10, 48, refine=True)
+    )
+    for fields, message in (
+        ({"blocks": 10**9}, "'refiner' describes no network"),
+        ({"channels": 5}, "refiner: tensor"),
+        ({"dtype": "nonsense"}, "'refiner' describes no network"),
+    ):
+        _change(folder, refiner={**_document(folder)["refiner"], **fields})
+        with pytest.raises(AvatarError, match=message):
+            Avatar.load(folder)
+        refinable.save(folder, media=None, refiner=True)
+
+
 def test_without_media_only_what_load_reads(ball, tmp_path):
     folder = ball.save(tmp_path / "ball", media=None)
     assert sorted(p.name for p in folder.iterdir()) == ["avatar.json", "planes.safetensors"]
@@ -206,9 +264,12 @@ def test_damaged_folders_are_refused_in_one_line(ball, tmp_path, damage, message
     assert "\n" not in str(caught.value)
 
 
+def _document(folder):
+    return json.loads((folder / "avatar.json").read_text())
+
+
 def _change(folder, **fields):
-    document = json.loads((folder / "avatar.json").read_text())
-    (folder / "avatar.json").write_text(json.dumps(document | fields))
+    (folder / "avatar.json").write_text(json.dumps(_document(folder) | fields))
 
 
 def _tensors(folder, **arrays):

@@ -10,7 +10,7 @@ import tiny_bundle
 from safetensors.numpy import load_file, save_file
 
 from rodin_jax import assembly
-from rodin_jax.bundle import MODULES, BundleError, load_bundle
+from rodin_jax.bundle import MODULES, OPTIONAL, BundleError, load_bundle
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def copy(folder, tmp_path):
 def test_a_bundle_holds_what_was_exported(runs, folder):
     bundle = load_bundle(folder)
     assert (bundle.size, bundle.base_size, bundle.channels) == (16, 8, 4)
-    assert set(bundle.parts) == set(MODULES) and bundle.latent_dim == tiny_bundle.DIM
+    assert set(bundle.parts) == set(MODULES) - OPTIONAL and bundle.latent_dim == tiny_bundle.DIM
     assert bundle.sampling.base_steps == 3 and bundle.sampling.guidance == 1.5
     for run in runs:
         export = assembly.read_export(run)
@@ -162,6 +162,29 @@ def test_damaged_bundles_are_refused_in_one_line(copy, kind):
     with pytest.raises(BundleError, match=message) as caught:
         load_bundle(copy)
     assert "\n" not in str(caught.value)
+
+
+def test_a_bundle_may_have_a_refiner(runs, folder, tmp_path):
+    run = tiny_bundle.refiner_export(tmp_path / "refiner")
+    with_refiner = assembly.assemble([run, *runs], tmp_path / "with", preset="smoke")
+    assert set(with_refiner.parts) == set(MODULES) and with_refiner.hash != load_bundle(folder).hash
+    again, damaged = load_bundle(with_refiner.path), with_refiner.path
+    assert again.hash == with_refiner.hash and again.parts["refiner"].module.channels == 4
+    before = again.hash
+    _tensor(damaged, "refiner", "params/conv_last/bias", lambda x: x + 1)
+    assert load_bundle(damaged).hash != before
+    for change, message in (
+        (lambda x: x * np.nan, "refiner.safetensors: tensor .* holds NaN"),
+        (lambda x: np.zeros(4, np.float16), "refiner.safetensors: params: tensor .* has shape"),
+    ):
+        _tensor(damaged, "refiner", "params/conv_last/bias", change)
+        with pytest.raises(BundleError, match=message):
+            load_bundle(damaged)
+    (damaged / "refiner.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"refiner\.safetensors: no such file"):
+        load_bundle(damaged)
+    _config(damaged, lambda c: c["parts"].pop("refiner"))
+    assert load_bundle(damaged).hash != before
 
 
 def test_assembling_needs_each_part_once(runs, tmp_path):

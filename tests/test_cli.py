@@ -1,5 +1,6 @@
 """The command line: what it writes, what it prints, and how it says no."""
 
+import dataclasses
 import json
 import struct
 import subprocess
@@ -110,6 +111,27 @@ def test_maps_beside_a_picture(rodin, tmp_path):
         assert text["prompt"] == "a ball" and name in text
 
 
+def test_refined_pictures(rodin, tmp_path):
+    net, params = tiny_bundle.refiner()
+    ball = dataclasses.replace(tiny_bundle.ball(), refiner=net, refiner_params=params)
+    folder = ball.save(tmp_path / "ball", media=None, refiner=True)
+    places = {name: tmp_path / f"{name}.png" for name in ("depth", "out")}
+    options = [item for name, place in places.items() for item in (f"--{name}", place)]
+    code, _, _ = rodin("render", folder, "--size", 32, "--refine", *options)
+    assert code == 0
+    refined = ball.render(size=32, refine=True)
+    np.testing.assert_array_equal(np.asarray(Image.open(places["out"])), refined)
+    assert np.asarray(Image.open(places["depth"])).shape == (32, 32)
+
+
+def test_a_bundle_without_refiner_refines_nothing(rodin, bundle, tmp_path):
+    ball = tiny_bundle.ball().save(tmp_path / "ball", media=None)
+    picture = tmp_path / "x.png"
+    code, out, err = rodin("render", ball, "--refine", "--bundle", bundle, "--out", picture)
+    assert code == 2 and out == "" and not picture.exists()
+    assert err == f"rodin: error: {bundle}: this bundle has no refiner\n"
+
+
 def test_light_textured_meshes(rodin, tmp_path):
     pytest.importorskip("fast_simplification")
     pytest.importorskip("xatlas")
@@ -208,6 +230,8 @@ def test_bad_requests_are_one_line_and_leave_nothing(
         (["render", "none", "--out", "x.png", "--depth", "x.png"], 2, "file of its own"),
         (["render", "none", "--out", "x.png", "--normals", "n.exr"], 2, "--normals n.exr"),
         (["render", "ball", "--out", "x.png", "--depth", "none/d.png"], 1, "there is no folder"),
+        (["render", "none", "--out", "x.mp4", "--refine"], 2, "--refine"),
+        (["render", "none", "--out", "x.png", "--refine", "--size", "33"], 2, "--refine"),
         (["export", "none"], 1, "not an avatar"),
         (["export", "none", "--faces", "3"], 2, "--faces 3"),
         (["export", "none", "--texture", "7"], 2, "--texture 7"),

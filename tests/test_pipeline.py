@@ -1,5 +1,7 @@
 """The whole road on random weights: seeds, conditions, guidance, editing, interpolation."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import tiny_bundle
 
 from rodin_jax import sampling
 from rodin_jax.avatar import Avatar
+from rodin_jax.bundle import Part
 from rodin_jax.data.images import ImageError, encode_png
 from rodin_jax.diffusion import samplers, schedules
 from rodin_jax.pipeline import PromptWarning, RequestError, RodinPipeline
@@ -148,6 +151,21 @@ def test_unknown_and_surplus_words_are_warned_of(pipeline):
 def test_impossible_requests(pipeline, request_, message):
     with pytest.raises(RequestError, match=message):
         pipeline.generate(**request_)
+
+
+def test_a_refiner_goes_with_every_avatar(pipeline, woman):
+    assert woman.refiner is None
+    with pytest.raises(RequestError, match="this bundle has no refiner"):
+        pipeline.with_refiner(woman)
+    net, params = tiny_bundle.refiner()
+    parts = pipeline.bundle.parts | {"refiner": Part(net, None, params, {}, {})}
+    refining = RodinPipeline(dataclasses.replace(pipeline.bundle, parts=parts))
+    edited = refining.edit(woman, "round glasses")
+    assert edited.refiner == net and same(edited, pipeline.edit(woman, "round glasses"))
+    picture = edited.render(size=16, refine=True)
+    assert picture.shape == (16, 16, 3)
+    again = refining.with_refiner(pipeline.edit(woman, "round glasses"))
+    np.testing.assert_array_equal(again.render(size=16, refine=True), picture)
 
 
 def test_a_fit_has_no_latent_to_edit(pipeline, woman, tmp_path):

@@ -12,6 +12,7 @@ from rodin_jax.nn import tokenizer
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.decoder import Decoder
 from rodin_jax.nn.latent import LatentNet
+from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
@@ -19,12 +20,13 @@ from rodin_jax.train.export import write_export
 
 SIZE, BASE, CHANNELS, DIM, LENGTH = 16, 8, 4, 8, 12
 BALL_RADIUS = 0.6
+REFINER = {"channels": 4, "blocks": 1, "growth": 2}
 CAPTIONS = ["a portrait of a person", "a smiling woman with curly red hair and round glasses"]
 SAMPLING = {"base_steps": 3, "upsampler_steps": 2, "latent_steps": 3, "candidates": 2}
 
 
 def exports(folder: Path, seed: int = 0) -> list[Path]:
-    """Writes the six stages' exports with random weights; returns their work folders."""
+    """Exports of the six stages that a bundle needs, with random weights; their work folders."""
     words = tokenizer.train(CAPTIONS)
     t, z = jnp.zeros(1, jnp.int32), jnp.zeros((1, DIM))
     high, low = (jnp.zeros((1, 3, s, s, CHANNELS)) for s in (SIZE, BASE))
@@ -69,6 +71,21 @@ def exports(folder: Path, seed: int = 0) -> list[Path]:
         write_export(folder / part, part, model, params, process, arrays, {"steps": 0})
     words.save(folder / "clip" / "export" / "tokenizer.json")
     return [folder / part for part in stages]
+
+
+def refiner() -> tuple[Refiner, dict]:
+    """A small refiner with random weights, so that it changes every picture."""
+    net = Refiner(**REFINER)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+    rng = np.random.default_rng(0)
+    draw = lambda x: jnp.asarray(0.2 * rng.standard_normal(x.shape, np.float32))  # noqa: E731
+    return net, jax.tree.map(draw, shapes)
+
+
+def refiner_export(folder: Path) -> Path:
+    """Writes the export of `refiner`, a part that a bundle may have; returns its work folder."""
+    write_export(folder, "refiner", REFINER, refiner()[1], trained={"sizes": [16, 32]})
+    return folder
 
 
 def statistics(size: int) -> dict[str, np.ndarray]:

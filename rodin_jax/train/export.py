@@ -26,7 +26,7 @@ class Export:
     """One trained part.
 
     Attributes:
-      part: "decoder", "base", "upsampler", "latent", "text" or "clip".
+      part: "decoder", "base", "upsampler", "refiner", "latent", "text" or "clip".
       model: keyword arguments of the network's constructor.
       process: schedule, steps, prediction, learned_variance; None without diffusion.
       params: the network's weights, nested as Flax wants them.

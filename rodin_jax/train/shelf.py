@@ -36,6 +36,13 @@ class Shelf:
         """The trees of some subjects, stacked on a leading axis."""
         return jax.tree.unflatten(self._structure, [jnp.asarray(f[rows]) for f in self._files])
 
+    def files(self) -> PyTree:
+        """Every subject's tree, stacked, as arrays on disk that are read where they are looked at.
+
+        What is written to them is written to disk.
+        """
+        return jax.tree.unflatten(self._structure, self._files)
+
     def write(self, rows: Int[np.ndarray, "g"], trees: PyTree) -> None:
         """Replaces the trees of some subjects."""
         for file, leaf in zip(self._files, jax.tree.leaves(trees), strict=True):
