@@ -27,6 +27,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.preset = preset
     config.planes_dir = ""  # workdir of the fit stage
     config.clip_dir = ""  # workdir of the clip stage
+    config.eigenplanes_dir = ""  # workdir of that stage, or none
     config.seed = 0
 
     config.base_size = 32

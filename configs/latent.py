@@ -32,7 +32,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.process = ml_collections.ConfigDict(
         {"schedule": "linear", "steps": 1000, "prediction": "eps", "learned_variance": False}
     )
-    config.model = ml_collections.ConfigDict({"width": 512, "depth": 10, "time_features": 64})
+    config.model = ml_collections.ConfigDict({"width": 384, "depth": 8, "time_features": 64})
 
     config.steps = 4000
     config.batch_size = 96

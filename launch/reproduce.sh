@@ -21,10 +21,15 @@ if [[ $preset == smoke ]]; then
   export XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true ${XLA_FLAGS:-}"
 fi
 
+# Small sets and short trainings learn the linear part of people apart.
+eigenplanes=()
+[[ $preset == smoke || $preset == nano ]] && eigenplanes=(eigenplanes)
+
 step=0
+total=$((10 + ${#eigenplanes[@]}))
 announce() {
   step=$((step + 1))
-  printf '\n[%d/10] %s\n' "$step" "$*"
+  printf '\n[%d/%d] %s\n' "$step" "$total" "$*"
 }
 
 # stage NAME [FLAG...]: trains one stage in $dir/NAME, unless its export is there.
@@ -52,7 +57,12 @@ fi
 
 stage clip --config.data_dir="$fronts"
 stage fit --config.data_dir="$dir/data"
-stage base --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
+beside=()
+for name in "${eigenplanes[@]}"; do
+  stage "$name" --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
+  beside=(--config.eigenplanes_dir="$dir/$name")
+done
+stage base --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip" "${beside[@]}"
 stage upsampler --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
 
 # The refiner learns from the same people at twice the size that it is given.
@@ -75,7 +85,7 @@ stage text --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 announce bundle
 rm -rf "$dir/bundle"
 "$python" -m rodin_jax.cli bundle assemble "$dir"/{clip,fit,base,upsampler,refiner,latent,text} \
-  --preset "$preset" --out "$dir/bundle"
+  "${eigenplanes[@]/#/$dir/}" --preset "$preset" --out "$dir/bundle"
 
 announce picture
 quick=()

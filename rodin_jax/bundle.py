@@ -5,8 +5,8 @@
     <part>.safetensors weights under ``params/``, statistics beside them
     tokenizer.json     the words the text tower knows
 
-The parts are decoder, base, upsampler, latent, text and clip; a bundle may have a refiner too. The
-same folder may live on the Hugging Face hub.
+The parts are decoder, base, upsampler, latent, text and clip; a bundle may have eigenplanes and a
+refiner too. The same folder may live on the Hugging Face hub.
 """
 
 import dataclasses
@@ -28,6 +28,7 @@ from rodin_jax.nn import tokenizer as tokenizers
 from rodin_jax.nn import weights
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.decoder import Decoder
+from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, unpack
 from rodin_jax.nn.latent import LatentNet
 from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import TextPrior
@@ -44,10 +45,11 @@ MODULES = {
     "latent": LatentNet,
     "text": TextPrior,
     "clip": Clip,
+    "eigenplanes": CoefficientNet,
     "refiner": Refiner,
 }
-OPTIONAL = frozenset({"refiner"})
-DIFFUSION = ("base", "upsampler", "latent", "text")
+OPTIONAL = frozenset({"eigenplanes", "refiner"})
+DIFFUSION = ("base", "upsampler", "latent", "text", "eigenplanes")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -112,6 +114,7 @@ class Bundle:
       tokenizer: of the text tower.
       low: statistics of the base model's planes.
       high: statistics of the full planes.
+      eigenplanes: principal components of the base model's planes; None without that part.
       latent_mean: see `rodin_jax.nn.clip`.
       latent_std: likewise.
       sampling: defaults.
@@ -127,6 +130,7 @@ class Bundle:
     tokenizer: tokenizers.WordTokenizer
     low: PlaneStatistics
     high: PlaneStatistics
+    eigenplanes: EigenPlanes | None
     latent_mean: jax.Array
     latent_std: jax.Array
     sampling: Sampling
@@ -197,6 +201,7 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
         tokenizer=tokenizer,
         low=_statistics(folder, "base", parts, planes["base_size"], planes["channels"]),
         high=_statistics(folder, "upsampler", parts, planes["size"], planes["channels"]),
+        eigenplanes=_eigenplanes(folder, parts, planes),
         latent_mean=_vector(clip_file, parts["clip"].arrays, "latent_mean", clip.dim),
         latent_std=_vector(clip_file, parts["clip"].arrays, "latent_std", clip.dim),
         sampling=_sampling(folder, config.get("sampling", {})),
@@ -304,6 +309,7 @@ def _inputs(name: str, parts: dict[str, Part], planes: dict[str, int]) -> tuple:
     tokens = jax.ShapeDtypeStruct((1, clip.text_length), jnp.int32)
     words = f32((1, clip.text_length, clip.text_width))
     z = f32((1, clip.dim))
+    rank = parts["eigenplanes"].module.rank if "eigenplanes" in parts else 1
     return {
         "decoder": (f32((1, c)), f32((1, 3))),
         "base": (f32((1, 3, base, base, c)), t, z),
@@ -311,6 +317,7 @@ def _inputs(name: str, parts: dict[str, Part], planes: dict[str, int]) -> tuple:
         "latent": (z, t),
         "text": (z, t, words, z, jax.ShapeDtypeStruct((1, clip.text_length), jnp.bool_)),
         "clip": (f32((1, clip.image_size, clip.image_size, 3)), tokens),
+        "eigenplanes": (f32((1, rank)), t, z),
         "refiner": (f32((1, 8, 8, 3)),),
     }[name]
 
@@ -326,6 +333,27 @@ def _statistics(folder: Path, name: str, parts, size: int, channels: int) -> Pla
     if not (values[1] > 0).all():
         raise BundleError(f"{path}: tensor 'statistics/{size}/std' must be positive")
     return PlaneStatistics(*values)
+
+
+def _eigenplanes(folder: Path, parts, planes: dict[str, int]) -> EigenPlanes | None:
+    if "eigenplanes" not in parts:
+        return None
+    path, part = folder / "eigenplanes.safetensors", parts["eigenplanes"]
+    for field in ("schedule", "steps"):
+        if part.process[field] != parts["base"].process[field]:
+            raise BundleError(
+                f"{folder / 'config.json'}: field parts.eigenplanes.process.{field} is "
+                f"{part.process[field]!r}, expected base's {parts['base'].process[field]!r}"
+            )
+    stored, rank = part.arrays.get("eigenplanes", {}), part.module.rank
+    numbers = 3 * planes["base_size"] ** 2 * planes["channels"]
+    shapes = {"basis": (numbers, rank), "scale": (rank,), "mean": (rank,), "spectrum": (rank,)}
+    for name, shape in shapes.items():
+        if name not in stored or stored[name].shape != shape:
+            raise BundleError(f"{path}: tensor 'eigenplanes/{name}' {list(shape)} is missing")
+    if not (stored["spectrum"] > 0).all():
+        raise BundleError(f"{path}: tensor 'eigenplanes/spectrum' must be positive")
+    return unpack(stored)
 
 
 def _vector(path: Path, arrays: dict, name: str, dim: int) -> jax.Array:

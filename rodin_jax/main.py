@@ -24,7 +24,9 @@ from ml_collections import config_flags
 from rodin_jax import compile_cache
 
 Run = Callable[[ml_collections.ConfigDict, Path], None]
-STAGES = ("clip", "fit", "base", "upsampler", "refiner", "latent", "text")
+STAGES = (
+    "clip", "fit", "eigenplanes", "base", "upsampler", "refiner", "latent", "text", "probe",
+)  # fmt: skip
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/<stage>.py:<preset>")
 _WORKDIR = flags.DEFINE_string("workdir", None, "where the run keeps everything")

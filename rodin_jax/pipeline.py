@@ -26,6 +26,7 @@ from rodin_jax.avatar import Avatar, Recipe
 from rodin_jax.bundle import Bundle, Part, load_bundle
 from rodin_jax.data.images import from_pixels, read_image
 from rodin_jax.nn import clip as towers
+from rodin_jax.nn.eigenplanes import Inside
 
 NEUTRAL = "a portrait of a person"
 MAX_WORDS = 200
@@ -205,6 +206,7 @@ class RodinPipeline:
             ),
             guidance,
             sampling.path_key(noise, sampling.BASE),
+            self._inside(),
         )
         planes = sampling.full_planes(
             self._diffuser("upsampler", self._steps("upsampler", defaults.upsampler_steps)),
@@ -309,6 +311,10 @@ class RodinPipeline:
                 f"{self.bundle.latent_dim}: it was made by another bundle"
             )
         return z
+
+    def _inside(self) -> Inside | None:
+        part = self.bundle.parts.get("eigenplanes")
+        return part and Inside(self.bundle.eigenplanes, part.params, part.module)
 
     def _diffuser(self, name: str, steps: int) -> sampling.Diffuser:
         part: Part = self.bundle.parts[name]

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
+from rodin_jax.nn.eigenplanes import Inside
 from rodin_jax.nn.text import null_text
 
 LATENT, BASE, UPSAMPLER = range(3)  # what a seed's streams of random numbers are for
@@ -35,9 +36,13 @@ class Diffuser:
     sampler: str
     steps: int
 
-    def __call__(self, denoise, x_T, key, clip=None):
+    def process(self) -> schedules.Schedule:
+        """All timesteps that the network was trained with."""
         with jax.ensure_compile_time_eval():
-            schedule = schedules.make(self.schedule, self.timesteps)
+            return schedules.make(self.schedule, self.timesteps)
+
+    def __call__(self, denoise, x_T, key, clip=None):
+        schedule = self.process()
         return samplers.SAMPLERS[self.sampler](
             denoise,
             x_T,
@@ -103,14 +108,30 @@ def tame(z: Float[Array, "1 d"]) -> Float[Array, "1 d"]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def base_planes(diffuser, params, statistics: PlaneStatistics, z, noise, guidance, key):
+def base_planes(
+    diffuser,
+    params,
+    statistics: PlaneStatistics,
+    z,
+    noise,
+    guidance,
+    key,
+    inside: Inside | None = None,
+):
     """Normalised low planes; both branches of the guidance go through the network as one batch."""
+
+    def network(x_t, t, z):
+        output = diffuser.module.apply({"params": params}, x_t, t, z)
+        if inside is None:
+            return output
+        return inside.speak(
+            output, x_t, t, z, diffuser.process(),
+            prediction=diffuser.prediction, learned_variance=diffuser.learned_variance,
+        )  # fmt: skip
 
     def denoise(x_t, t):
         both = jnp.concatenate([z, jnp.zeros_like(z)])
-        output = diffuser.module.apply(
-            {"params": params}, jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), both
-        )
+        output = network(jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), both)
         cond, null = jnp.split(output, 2)
         return process.guide(cond, null, guidance, diffuser.learned_variance)
 

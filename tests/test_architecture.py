@@ -35,7 +35,7 @@ ARROWS = {
     "types": set(),
     "maths": {"types"},
     "diffusion": {"types"},
-    "nn": {"types", "maths"},
+    "nn": {"types", "maths", "diffusion"},
     "files": {"root", "types", "maths"},
     "data": {"root", "types", "maths", "nn"},
     "train": {"root", "types", "maths", "diffusion", "nn", "data", "files"},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_bundle
 
-from rodin_jax import sampling
+from rodin_jax import assembly, sampling
 from rodin_jax.avatar import Avatar
 from rodin_jax.bundle import Part
 from rodin_jax.data.images import ImageError, encode_png
@@ -166,6 +166,17 @@ def test_a_refiner_goes_with_every_avatar(pipeline, woman):
     assert picture.shape == (16, 16, 3)
     again = refining.with_refiner(pipeline.edit(woman, "round glasses"))
     np.testing.assert_array_equal(again.render(size=16, refine=True), picture)
+
+
+def test_eigenplanes_speak_where_a_bundle_has_them(woman, tmp_path):
+    runs = tiny_bundle.exports(tmp_path / "runs")
+    runs.append(tiny_bundle.eigenplanes_export(tmp_path / "eigenplanes"))
+    options = {"preset": "smoke", "sampling": tiny_bundle.SAMPLING}
+    speaking = RodinPipeline(assembly.assemble(runs, tmp_path / "bundle", **options))
+    (other,) = speaking.generate(woman.recipe.prompt, seed=woman.recipe.seed)
+    assert np.isfinite(other.planes).all() and not same(other, woman)
+    (again,) = speaking.generate(woman.recipe.prompt, seed=woman.recipe.seed)
+    assert same(other, again)
 
 
 def test_a_fit_has_no_latent_to_edit(pipeline, woman, tmp_path):

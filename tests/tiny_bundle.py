@@ -11,11 +11,13 @@ from rodin_jax.avatar import Avatar, Recipe
 from rodin_jax.nn import tokenizer
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.decoder import Decoder
+from rodin_jax.nn.eigenplanes import CoefficientNet
 from rodin_jax.nn.latent import LatentNet
 from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
+from rodin_jax.train.eigenplanes import components
 from rodin_jax.train.export import write_export
 
 SIZE, BASE, CHANNELS, DIM, LENGTH = 16, 8, 4, 8, 12
@@ -85,6 +87,20 @@ def refiner() -> tuple[Refiner, dict]:
 def refiner_export(folder: Path) -> Path:
     """Writes the export of `refiner`, a part that a bundle may have; returns its work folder."""
     write_export(folder, "refiner", REFINER, refiner()[1], trained={"sizes": [16, 32]})
+    return folder
+
+
+def eigenplanes_export(folder: Path) -> Path:
+    """Writes the export of eigenplanes, which a bundle may have too; returns its work folder."""
+    model, rng = dict(rank=3, width=8, depth=1), np.random.default_rng(0)
+    inputs = jnp.zeros((1, 3)), jnp.zeros(1, jnp.int32), jnp.zeros((1, DIM))
+    net = CoefficientNet(**model)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), *inputs)["params"]
+    params = jax.tree.map(lambda x: 0.3 * rng.standard_normal(x.shape, np.float32), shapes)
+    planes = rng.standard_normal((6, 3, BASE, BASE, CHANNELS)).astype(np.float32)
+    arrays = {f"eigenplanes/{k}": v for k, v in components(planes, 3).items()}
+    process = dict(schedule="cosine", steps=20, prediction="eps", learned_variance=False)
+    write_export(folder, "eigenplanes", model, params, process, arrays)
     return folder
 
 

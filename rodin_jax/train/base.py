@@ -12,14 +12,15 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from rodin_jax import triplanes
 from rodin_jax.data import loading
-from rodin_jax.data.planes import PlanesStore, PlaneStatistics
+from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
+from rodin_jax.nn.eigenplanes import Inside
 from rodin_jax.nn.unet import UNet
-from rodin_jax.train import export, fitted, latents, loop
+from rodin_jax.train import eigenplanes, export, fitted, latents, loop
 from rodin_jax.train import state as train_state
 
 PART = "base"
@@ -27,12 +28,16 @@ PREVIEWS = 6  # subjects in a sample picture
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
-    """Trains on the planes of ``config.planes_dir``, latents from ``config.clip_dir``; exports."""
+    """Trains on the planes of ``config.planes_dir``, latents from ``config.clip_dir``; exports.
+
+    With ``config.eigenplanes_dir``, the work folder of that stage, on what its eigenplanes leave.
+    """
     store = fitted.open_store(config.planes_dir, [config.base_size])
     statistics = store.statistics(config.base_size)
     decoded = fitted.Decoded(config.planes_dir)
-    z = subject_latents(store, config.clip_dir, mirrored=config.mirror)
+    z = latents.subject_latents(store, config.clip_dir, mirrored=config.mirror)
     logging.info("%d subjects, latents of %d dimensions", len(store), z.shape[-1])
+    inside = eigenplanes.load(config.eigenplanes_dir) if config.eigenplanes_dir else None
 
     channels = store.shape[3]
     schedule = schedules.make(config.process.schedule, config.process.steps)
@@ -41,8 +46,15 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         "out_channels": channels * (2 if config.process.learned_variance else 1),
     }
     model = UNet(**model_options)
-    loss_fn = make_loss(
+    apply = with_inside(
         model.apply,
+        inside,
+        schedule,
+        prediction=config.process.prediction,
+        learned_variance=config.process.learned_variance,
+    )
+    loss_fn = make_loss(
+        apply,
         schedule,
         statistics,
         prediction=config.process.prediction,
@@ -76,7 +88,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         workdir=workdir,
         log_every=config.log_every,
         checkpoint_every=config.checkpoint_every,
-        on_checkpoint=_preview(config, model, schedule, store, statistics, decoded, z),
+        on_checkpoint=_preview(config, apply, schedule, store, statistics, decoded, z),
     )
     export.write_export(
         workdir,
@@ -89,14 +101,28 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     )
 
 
-def subject_latents(
-    store: PlanesStore, clip_dir: str | os.PathLike, *, mirrored: bool
-) -> Float[np.ndarray, "n views d"]:
-    """The latent of each subject's front view and, if ``mirrored``, of its mirror image."""
-    encoder = latents.Encoder(clip_dir)
-    seen = (False, True) if mirrored else (False,)
-    z = [encoder.fronts(fitted.front_views(store, mirrored=m)) for m in seen]
-    return np.stack([np.asarray(v) for v in z], axis=1)
+def with_inside(
+    apply: Callable[..., Array],
+    inside: Inside | None,
+    schedule: schedules.Schedule,
+    *,
+    prediction: str,
+    learned_variance: bool,
+) -> Callable[..., Array]:
+    """The network, silent within the span of the eigenplanes, whose own network speaks there.
+
+    So the base network has nothing to learn inside. Without ``inside`` it is left as it is.
+    """
+    if inside is None:
+        return apply
+
+    def composed(variables, x_t, t, z, **rest):
+        output = apply(variables, x_t, t, z, **rest)
+        return inside.speak(
+            output, x_t, t, z, schedule, prediction=prediction, learned_variance=learned_variance
+        )
+
+    return composed
 
 
 def make_loss(
@@ -125,7 +151,7 @@ def make_loss(
         t = jax.random.randint(t_key, x0.shape[:1], 0, schedule.steps)
         noise = jax.random.normal(noise_key, x0.shape)
         x_t = process.q_sample(schedule, x0, t, noise)
-        z = drop_latents(z, null_key, latent_dropout)
+        z = latents.drop_latents(z, null_key, latent_dropout)
         output = apply(
             {"params": params}, x_t, t, z, deterministic=False, rngs={"dropout": dropout_key}
         )
@@ -147,13 +173,7 @@ def make_loss(
     return loss_fn
 
 
-def drop_latents(z: Float[Array, "b d"], key: Array, probability: float) -> Float[Array, "b d"]:
-    """Zeros, the null condition, with ``probability`` for each example; the key is consumed."""
-    dropped = jax.random.bernoulli(key, probability, z.shape[:1])
-    return jnp.where(dropped[:, None], 0.0, z)
-
-
-def _preview(config, model, schedule, store, statistics, decoded, z):
+def _preview(config, apply, schedule, store, statistics, decoded, z):
     """A callback: above the fits at the base size, below samples given the same latents."""
     count = min(PREVIEWS, len(store))
     truth = np.stack([store.planes(i) for i in range(count)]).astype(np.float32)
@@ -164,7 +184,7 @@ def _preview(config, model, schedule, store, statistics, decoded, z):
     def sample(params, key):
         noise_key, sample_key = jax.random.split(key)
         x = samplers.ddim(
-            lambda x_t, t: model.apply({"params": params}, x_t, t, latent),
+            lambda x_t, t: apply({"params": params}, x_t, t, latent),
             jax.random.normal(noise_key, truth.shape),
             schedule,
             sample_key,

@@ -6,14 +6,17 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from rodin_jax.data.planes import PlanesStore
 from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn import tokenizer as tokenizer_lib
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.tokenizer import WordTokenizer
+from rodin_jax.train import fitted
 from rodin_jax.train.export import FOLDER, read_export
 
 TOKENIZER = "tokenizer.json"
@@ -79,6 +82,22 @@ class Encoder:
         tokens = self.tokens(captions)
         features, embeddings = clip_lib.encode_texts(self.clip, self.params, tokens)
         return features, clip_lib.normalise(embeddings), jnp.asarray(tokens != clip_lib.PAD)
+
+
+def subject_latents(
+    store: PlanesStore, clip_dir: str | os.PathLike, *, mirrored: bool
+) -> Float[np.ndarray, "n views d"]:
+    """The latent of each subject's front view and, if ``mirrored``, of its mirror image."""
+    encoder = Encoder(clip_dir)
+    seen = (False, True) if mirrored else (False,)
+    z = [encoder.fronts(fitted.front_views(store, mirrored=m)) for m in seen]
+    return np.stack([np.asarray(v) for v in z], axis=1)
+
+
+def drop_latents(z: Float[Array, "b d"], key: Array, probability: float) -> Float[Array, "b d"]:
+    """Zeros, the null condition, with ``probability`` for each example; the key is consumed."""
+    dropped = jax.random.bernoulli(key, probability, z.shape[:1])
+    return jnp.where(dropped[:, None], 0.0, z)
 
 
 def encode_fronts(

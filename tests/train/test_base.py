@@ -11,7 +11,7 @@ from rodin_jax import triplanes
 from rodin_jax.data.planes import PlanesStore
 from rodin_jax.diffusion import process, schedules
 from rodin_jax.nn.unet import UNet
-from rodin_jax.train import base, export, fitted
+from rodin_jax.train import base, export, fitted, latents
 
 
 class Echo:
@@ -59,17 +59,19 @@ def test_mirrored_planes_come_with_the_mirrored_latent(fit_run):
 
 def test_latents_are_dropped_per_example_at_the_given_rate():
     z = jnp.ones((4000, 3))
-    dropped = np.asarray(base.drop_latents(z, jax.random.key(0), 0.2))
+    dropped = np.asarray(latents.drop_latents(z, jax.random.key(0), 0.2))
     assert set(map(tuple, dropped.tolist())) == {(0.0, 0.0, 0.0), (1.0, 1.0, 1.0)}
     assert 1 - dropped.mean() == pytest.approx(0.2, abs=0.02)
 
 
 def test_mirror_twins_have_the_latents_of_mirrored_fronts(fit_run, clip_run):
     store = PlanesStore(fit_run / "planes")
-    z = base.subject_latents(store, clip_run, mirrored=True)
+    z = latents.subject_latents(store, clip_run, mirrored=True)
     assert z.shape == (6, 2, 6)
     assert np.abs(z[:, 0] - z[:, 1]).max() > 1e-3
-    np.testing.assert_array_equal(z[:, :1], base.subject_latents(store, clip_run, mirrored=False))
+    np.testing.assert_array_equal(
+        z[:, :1], latents.subject_latents(store, clip_run, mirrored=False)
+    )
 
 
 def test_smoke_run_exports_a_usable_part_and_is_then_finished(

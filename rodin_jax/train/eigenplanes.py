@@ -1,0 +1,206 @@
+"""The eigenplanes of a set of fits, and the network that denoises their coefficients."""
+
+import logging
+import os
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jaxtyping import Array, Float
+
+from rodin_jax import triplanes
+from rodin_jax.data import loading
+from rodin_jax.data.planes import PlanesStore, PlaneStatistics
+from rodin_jax.diffusion import process, schedules
+from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, Inside, unpack
+from rodin_jax.train import export, fitted, latents, loop, portraits
+from rodin_jax.train import state as train_state
+
+PART = "eigenplanes"
+_LEVELS = 127  # of int8, to either side
+
+
+def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
+    """Takes the components of ``config.planes_dir``'s planes and trains on their coefficients."""
+    store = fitted.open_store(config.planes_dir, [config.base_size])
+    size = config.base_size
+    planes = normalised(store, store.statistics(size), size, mirrored=config.mirror)
+    z = latents.subject_latents(store, config.clip_dir, mirrored=config.mirror)
+    unseen = round(config.unseen * len(store))
+    seen = slice(None, len(store) - unseen)
+    learned = planes[seen].reshape(-1, *planes.shape[2:])
+    packed = components(learned, config.model.rank)
+    eigen = unpack(packed)
+    shares = explained(eigen, learned), explained(eigen, planes[len(store) - unseen :])
+    logging.info("%d eigenplanes hold %.1f %% of the variance", config.model.rank, 100 * shares[0])
+
+    coefficients = np.asarray(eigen.coefficients(jnp.asarray(planes)))
+    rows = [x[seen].reshape(-1, x.shape[-1]) for x in (coefficients, z)]
+    schedule = schedules.make(config.process.schedule, config.process.steps)
+    model_options = config.model.to_dict()
+    net = CoefficientNet(**model_options)
+    loss_fn = make_loss(
+        net, eigen, schedule, latent_dropout=config.latent_dropout, latent_noise=config.latent_noise
+    )
+    init_key, train_key = jax.random.split(jax.random.key(config.seed))
+    one = (jnp.asarray(rows[0][:1]), jnp.zeros(1, jnp.int32), jnp.asarray(rows[1][:1]))
+    params = jax.jit(net.init)(init_key, *one)["params"]
+    logging.info("network: %.2f M parameters", train_state.parameter_count(params) / 1e6)
+    step, state = train_state.from_config(config, loss_fn, params, train_key)
+    examples = portraits.Rows(coefficients=rows[0], z=rows[1])
+
+    def batches_from(start):
+        return loading.batches(examples, config.batch_size, config.seed, start_step=start)
+
+    done = loop.run(
+        step,
+        state,
+        batches_from,
+        steps=config.steps,
+        workdir=workdir,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+    )
+    params = jax.tree.map(jnp.asarray, jax.device_get(done.state.ema))
+    figures = {"subjects": len(store) - unseen, "variance_held": round(shares[0], 4)}
+    if unseen:
+        rest = [jnp.asarray(x[-unseen:].reshape(-1, x.shape[-1])) for x in (coefficients, z)]
+        figures["variance_held_unseen"] = round(shares[1], 4)
+        figures["loss_unseen"] = round(unseen_loss(net, params, eigen, schedule, *rest), 4)
+        logging.info("of %d people it has not seen: %s", unseen, figures)
+    export.write_export(
+        workdir,
+        PART,
+        model_options,
+        params,
+        process=config.process.to_dict(),
+        arrays={f"{PART}/{name}": array for name, array in packed.items()},
+        trained={**done.trained(), **figures, "batch_size": config.batch_size},
+    )
+
+
+def load(directory: str | os.PathLike) -> Inside:
+    """What the stage exported.
+
+    Raises:
+      FileNotFoundError: nothing was exported there.
+      ValueError: it is the export of another stage.
+    """
+    found = export.read_export(directory)
+    if found.part != PART:
+        raise ValueError(f"{directory}: holds the part {found.part!r}, expected {PART!r}")
+    stored = {name.removeprefix(f"{PART}/"): array for name, array in found.arrays.items()}
+    params = jax.tree.map(jnp.asarray, found.params)
+    return Inside(unpack(stored), params, CoefficientNet(**found.model))
+
+
+def normalised(
+    store: PlanesStore, statistics: PlaneStatistics, size: int, *, mirrored: bool
+) -> Float[np.ndarray, "n v 3 h w c"]:
+    """All planes of a store at ``size``, whose statistics are given; also mirrored if asked."""
+
+    @jax.jit
+    def read(planes):
+        views = [planes, triplanes.mirror(planes)] if mirrored else [planes]
+        return jnp.stack([statistics.normalise(triplanes.resize(v, size)) for v in views])
+
+    every = (store.planes(i).astype(np.float32) for i in range(len(store)))
+    return np.stack([np.asarray(read(planes)) for planes in every])
+
+
+def components(planes: Float[np.ndarray, "n 3 h w c"], rank: int) -> dict[str, np.ndarray]:
+    """The first principal components as they are stored, see `rodin_jax.nn.eigenplanes.unpack`.
+
+    From the eigenvectors of the n x n matrix of inner products, so n planes must fit in memory.
+
+    Raises:
+      ValueError: fewer planes than components.
+    """
+    if len(planes) <= rank:
+        raise ValueError(f"{len(planes)} planes have fewer than {rank} principal components")
+    x = planes.reshape(len(planes), -1)
+    mean = x.mean(0)
+    centred = x - mean
+    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
+    basis = (centred.T @ vectors.astype(np.float32)) / np.sqrt(values).astype(np.float32)
+    scale = np.abs(basis).max(0) / _LEVELS
+    stored = np.round(basis / scale).astype(np.int8)
+    # Of the components as they will be read, whose length rounding has changed a little.
+    scale = scale / np.linalg.norm(stored * scale, axis=0)
+    read = stored * scale
+    return {
+        "basis": stored,
+        "scale": scale.astype(np.float32),
+        "mean": mean @ read,
+        "spectrum": (centred @ read).var(0).astype(np.float32),
+    }
+
+
+def explained(eigen: EigenPlanes, planes: Float[np.ndarray, "*n 3 h w c"]) -> float:
+    """Share of the planes' variance about the mean that the components hold; 0 of no planes."""
+    if not planes.size:
+        return 0.0
+    c = np.asarray(eigen.coefficients(jnp.asarray(planes)))
+    within = np.square(c - np.asarray(eigen.mean)).sum()
+    whole = planes.reshape(-1, eigen.basis.shape[0])
+    return float(within / np.square(whole - whole.mean(0)).sum())
+
+
+def make_loss(
+    net: CoefficientNet,
+    eigen: EigenPlanes,
+    schedule: schedules.Schedule,
+    *,
+    latent_dropout: float,
+    latent_noise: float,
+) -> train_state.LossFn:
+    """Mean squared error of what is not Gaussian in the coefficients, each in its own spread.
+
+    Its batch holds ``coefficients [b, k]`` and ``z [b, d]``. Noise is added to the latents, because
+    a few hundred of them are easily learned by heart; and they are zeroed as for the base model.
+    """
+
+    def loss_fn(params, batch, key):
+        t_key, noise_key, null_key, blur_key, drop_key = jax.random.split(key, 5)
+        c, z = batch["coefficients"], batch["z"]
+        t = jax.random.randint(t_key, c.shape[:1], 0, schedule.steps)
+        z = z + latent_noise * jax.random.normal(blur_key, z.shape)
+        z = latents.drop_latents(z, null_key, latent_dropout)
+        u, wanted = noised(eigen, schedule, c, t, noise_key)
+        said = net.apply(
+            {"params": params}, u, t, z, deterministic=False, rngs={"dropout": drop_key}
+        )
+        return jnp.mean((said - wanted) ** 2), {}
+
+    return loss_fn
+
+
+def noised(
+    eigen: EigenPlanes,
+    schedule: schedules.Schedule,
+    c: Float[Array, "b k"],
+    t: Array,
+    key: Array,
+) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
+    """What the network sees of coefficients at time t, and what it should say. Takes the key."""
+    y = process.q_sample(schedule, c, t, jax.random.normal(key, c.shape))
+    alpha, sigma = schedule.signal[t][:, None], schedule.sigma[t][:, None]
+    mean, deviation = eigen.posterior(y, alpha, sigma)
+    return eigen.standardise(y, alpha, sigma), (c - mean) / deviation
+
+
+def unseen_loss(
+    net: CoefficientNet, params, eigen: EigenPlanes, schedule: schedules.Schedule, c, z
+) -> float:
+    """The loss, with latents as they are, at eight times from the least to the most noisy."""
+
+    @jax.jit
+    def at(t):
+        t = jnp.full(c.shape[:1], t)
+        u, wanted = noised(eigen, schedule, c, t, jax.random.fold_in(jax.random.key(0), t[0]))
+        return jnp.mean((net.apply({"params": params}, u, t, z) - wanted) ** 2)
+
+    times = np.linspace(0, schedule.steps - 1, 8).astype(int)
+    return float(np.mean([at(t) for t in times]))

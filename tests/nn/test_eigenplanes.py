@@ -1,0 +1,90 @@
+"""Eigenplanes: Bayes' rule on coefficients, and the division of labour with the base network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from networks import awake
+
+from rodin_jax.diffusion import process, schedules
+from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, Inside
+
+SHAPE, RANK, DIM = (3, 4, 4, 2), 5, 3
+SCHEDULE = schedules.linear(100)
+
+
+def eigenplanes(seed=0):
+    rng = np.random.default_rng(seed)
+    basis, _ = np.linalg.qr(rng.standard_normal((int(np.prod(SHAPE)), RANK)))
+    return EigenPlanes(
+        jnp.asarray(basis, jnp.float32),
+        jnp.asarray(rng.standard_normal(RANK), jnp.float32),
+        jnp.asarray([9.0, 4.0, 1.0, 0.3, 0.1]),
+    )
+
+
+@pytest.fixture(scope="module")
+def inside():
+    net = CoefficientNet(RANK, width=8, depth=1)
+    params = awake(net, jnp.zeros((1, RANK)), jnp.zeros(1, jnp.int32), jnp.zeros((1, DIM)))
+    return Inside(eigenplanes(), params["params"], net)
+
+
+@pytest.mark.parametrize("t", [5, 40, 95])
+def test_gaussian_coefficients_leave_nothing_to_say(t):
+    eigen, n = eigenplanes(), 20_000
+    key, noise_key = jax.random.split(jax.random.key(t))
+    c = eigen.mean + jnp.sqrt(eigen.spectrum) * jax.random.normal(key, (n, RANK))
+    alpha, sigma = (jnp.full((n, 1), x[t]) for x in (SCHEDULE.signal, SCHEDULE.sigma))
+    y = alpha * c + sigma * jax.random.normal(noise_key, c.shape)
+    seen = eigen.standardise(y, alpha, sigma)
+    mean, deviation = eigen.posterior(y, alpha, sigma)
+    left = (c - mean) / deviation
+    np.testing.assert_allclose(seen.mean(0), 0, atol=0.03)
+    np.testing.assert_allclose(seen.std(0), 1, atol=0.03)
+    np.testing.assert_allclose(left.std(0), 1, atol=0.03)
+    # Nothing that is linear in what is seen is left in what should be said.
+    np.testing.assert_allclose((left * seen).mean(0), 0, atol=0.03)
+
+
+def test_an_untrained_network_is_the_gaussian_posterior():
+    net = CoefficientNet(RANK, width=8)
+    shapes = jnp.ones((2, RANK)), jnp.ones(2, jnp.int32), jnp.ones((2, DIM))
+    params = net.init(jax.random.key(0), *shapes)
+    assert not np.any(net.apply(params, *shapes))
+
+
+@pytest.mark.parametrize("prediction", process.PREDICTIONS)
+def test_each_speaks_for_its_own_part(inside, prediction):
+    keys = jax.random.split(jax.random.key(1), 4)
+    x_t = jax.random.normal(keys[0], (2, *SHAPE))
+    output = jax.random.normal(keys[1], (2, *SHAPE[:-1], 4))
+    z, t = jax.random.normal(keys[2], (2, DIM)), jnp.array([7, 60])
+
+    def speak(output):
+        return inside.speak(
+            output, x_t, t, z, SCHEDULE, prediction=prediction, learned_variance=True
+        )
+
+    said, eigen = speak(output), inside.eigenplanes
+    np.testing.assert_array_equal(said[..., 2:], output[..., 2:])  # the variance
+
+    def outside(planes):
+        return eigen.with_coefficients(planes, jnp.zeros((2, RANK)))
+
+    np.testing.assert_allclose(outside(said[..., :2]), outside(output[..., :2]), atol=1e-5)
+
+    # Whatever the prediction means, the clean coefficients that it stands for are the same.
+    x0 = process.predict_x0(SCHEDULE, said[..., :2], x_t, t, prediction)
+    levels = SCHEDULE.signal[t][:, None], SCHEDULE.sigma[t][:, None]
+    y = eigen.coefficients(x_t)
+    mean, deviation = eigen.posterior(y, *levels)
+    seen = eigen.standardise(y, *levels)
+    want = mean + deviation * inside.net.apply({"params": inside.params}, seen, t, z)
+    np.testing.assert_allclose(eigen.coefficients(x0), want, atol=2e-3)
+
+    # So the base network is asked for nothing inside.
+    weights = jax.random.normal(keys[3], said.shape)
+    slope = jax.grad(lambda o: jnp.sum(weights * speak(o)))(output)
+    np.testing.assert_allclose(eigen.coefficients(slope[..., :2]), 0, atol=1e-5)
+    assert np.abs(slope[..., :2]).max() > 0.1
