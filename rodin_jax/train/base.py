@@ -19,7 +19,7 @@ from rodin_jax.data import loading
 from rodin_jax.data.planes import PlanesStore, PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn.unet import UNet
-from rodin_jax.train import export, fitted, latents, loop
+from rodin_jax.train import export, fitted, latents, loop, sharding
 from rodin_jax.train import state as train_state
 
 PART = "base"
@@ -176,7 +176,7 @@ def _preview(config, model, schedule, store, statistics, decoded, z):
         return statistics.denormalise(x)
 
     def draw(state, step):
-        params = jax.tree.map(jnp.asarray, jax.device_get(state.ema))
+        params = jax.tree.map(jnp.asarray, sharding.to_host(state.ema))
         size = config.preview.size
         planes = sample(params, jax.random.key(config.seed))
         return {

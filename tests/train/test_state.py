@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from rodin_jax.train import sharding
 from rodin_jax.train import state as train_state
 
 
@@ -94,18 +95,14 @@ def test_one_device_and_four_devices_agree():
     optimizer = train_state.adamw(0.1)
     final = []
     for devices in (1, 4):
-        mesh = train_state.data_mesh(8, devices)
-        step = train_state.make_step(noisy, optimizer, ema_decay=0.9, accumulate=2, mesh=mesh)
+        layout = sharding.Layout(sharding.data_mesh(8, devices))
+        step = train_state.make_step(noisy, optimizer, ema_decay=0.9, accumulate=2, layout=layout)
         state = fresh(optimizer)
         for n in range(3):
             state, _ = step(state, example_batch(n))
         assert len(state.params["w"].sharding.device_set) == devices
         final.append(state)
     close(*final)
-
-
-def test_mesh_shrinks_to_a_divisor_of_the_batch():
-    assert train_state.data_mesh(6).size == 3
 
 
 def test_a_step_works_under_pmap():
