@@ -187,7 +187,6 @@ def test_a_gradient_that_is_not_finite_is_blamed_on_its_own_batch(tmp_path):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_disk_ends_the_run_in_one_line_and_leaves_the_last_checkpoint(tmp_path, caplog):
     """The limit on a file's size stands for the disk: writes fail in the midst of a save."""
-
     step = train_state.make_step(loss, OPTIMIZER, ema_decay=0.99)
 
     def train_wide(workdir, steps):
@@ -274,6 +273,8 @@ def test_pictures_of_the_callback_are_saved(tmp_path):
     assert seen == [(4, 4), (6, 6)]
     names = sorted(p.name for p in (tmp_path / "samples").iterdir())
     assert names == ["grid_0000004.png", "grid_0000006.png"]
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    assert events.read_bytes().count(b"grid") == 2
 
 
 def test_log_line(tmp_path, caplog, monkeypatch):
