@@ -6,7 +6,7 @@ or only says how far and where to go, may change; it is mentioned in the log.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ from rodin_jax.train.checkpoints import CheckpointError
 
 FILE = "config.json"
 
-# May change, and so may everything below them (``preview.size``). Folders move between machines;
-# ``accumulate`` and ``remat`` trade memory for time, ``devices`` and ``fsdp`` divide the work.
+# May change, and so may everything below them (``preview.size``), and folders, which move between
+# machines. ``accumulate`` and ``remat`` trade memory for time, ``devices`` and ``fsdp`` divide the
+# work.
 FREE = (
     "preset", "steps", "log_every", "checkpoint_every", "preview", "devices", "fsdp", "accumulate",
-    "model.remat", "planes_dir", "clip_dir", "data_dir", "vgg", "device_per_core", "subjects",
-    "shard_size", "at_once",
+    "model.remat", "vgg",
 )  # fmt: skip
+# The fit stage fits people one by one: more of them is no other task.
+FREE_IN_FIT = ("subjects", "at_once", "shard_size", "device_per_core")
 
 # What a run leaves that the next one would go on with.
 _PROGRESS = ("checkpoints/[0-9]*", "joint*", "planes")
@@ -43,14 +45,15 @@ def adopt(workdir: Path, config: ml_collections.ConfigDict) -> None:
     path = workdir / FILE
     text = config.to_json_best_effort(indent=2) + "\n"
     if any(any(workdir.glob(pattern)) for pattern in _PROGRESS):
-        _check(path, _flat(json.loads(text)))
+        free = FREE + FREE_IN_FIT if config.stage == "fit" else FREE
+        _check(path, _flat(json.loads(text)), free)
     if jax.process_index() == 0:
         temporary = path.with_suffix(".tmp")
         temporary.write_text(text)
         temporary.replace(path)
 
 
-def _check(path: Path, new: dict[str, Any]) -> None:
+def _check(path: Path, new: dict[str, Any], may_change: Sequence[str]) -> None:
     try:
         old = _flat(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
@@ -58,7 +61,7 @@ def _check(path: Path, new: dict[str, Any]) -> None:
         return
     changed = {k: (old.get(k, "absent"), new.get(k, "absent")) for k in [*new, *old]}
     changed = {k: (a, b) for k, (a, b) in changed.items() if a != b}
-    free = {k for k in changed if _is_free(k) or k not in old or k not in new}
+    free = {k for k in changed if _is_free(k, may_change) or k not in old or k not in new}
     for key in sorted(free):
         logging.info("config.%s was %s and is now %s", key, *map(json.dumps, changed[key]))
     bound = [
@@ -73,8 +76,8 @@ def _check(path: Path, new: dict[str, Any]) -> None:
         )
 
 
-def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in FREE)
+def _is_free(key: str, may_change: Sequence[str]) -> bool:
+    return key.endswith("_dir") or any(f"{key}.".startswith(f"{free}.") for free in may_change)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -76,6 +76,8 @@ def test_the_fit_stages_own_progress_counts(tmp_path, get_config):
     configuration.adopt(tmp_path, get_config("fit", "smoke"))
     (tmp_path / "joint").mkdir()
     other = get_config("fit", "smoke")
+    other.subjects = 7  # more people are no other task
+    configuration.adopt(tmp_path, other)
     other.channels = 8
     with pytest.raises(CheckpointError, match="channels is 4 there but 8 now"):
         configuration.adopt(tmp_path, other)
