@@ -56,6 +56,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.steps = 2500
     config.batch_size = 96
     config.accumulate = 1
+    config.fsdp = False  # divide the state, not only the batches, among the devices
     config.learning_rate = 1e-3
     config.warmup = 100
     config.decay = "cosine"  # or constant

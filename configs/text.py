@@ -37,6 +37,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.steps = 1600
     config.batch_size = 96
     config.accumulate = 1
+    config.fsdp = False  # divide the state, not only the batches, among the devices
     config.learning_rate = 5e-4
     config.warmup = 200
     config.decay = "cosine"  # or constant

@@ -70,6 +70,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.batch_size = 16
     config.accumulate = 1  # micro-batches a step
     config.devices = 0  # that share a batch; 0: all
+    config.fsdp = False  # divide the state, not only the batches, among the devices
     config.learning_rate = 4e-4
     config.warmup = 200
     config.decay = "cosine"  # or constant

@@ -3,9 +3,15 @@
     python -m rodin_jax.main --config=configs/<stage>.py:<preset> --workdir=DIR
 
 Any value of the configuration can be set, e.g. ``--config.steps=20000``. The same command continues
-a run that was stopped, and a larger ``steps`` one that had finished. Several hosts work together
-when ``$JAX_COORDINATOR_ADDRESS`` and its kin are set. Exit codes: 0 done, 1 failed, 2 bad usage,
-128 + n stopped by signal n with the state saved; ``--v=1`` shows where a failure came from.
+a run that was stopped, and a larger ``steps`` one that had finished. What decides the result may
+not change on the way.
+
+Several processes train together when $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES and
+$JAX_PROCESS_ID say so (launch/local.py), in a SLURM step of several tasks, on a GKE slice of
+several TPU hosts, and with --distributed wherever else JAX finds the others. They share a workdir.
+
+Exit codes: 0 done, 1 failed, 2 bad usage, 128 + n stopped by signal n with the state saved; --v=1
+shows where a failure came from.
 """
 
 import functools
@@ -13,6 +19,7 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,6 +37,7 @@ STAGES = (
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/<stage>.py:<preset>")
 _WORKDIR = flags.DEFINE_string("workdir", None, "where the run keeps everything")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "JAX finds the other processes")
 
 
 def main(argv: Sequence[str], run: Run | None = None) -> None:
@@ -45,35 +53,63 @@ def main(argv: Sequence[str], run: Run | None = None) -> None:
     )
     logging.getLogger("jax").setLevel(logging.WARNING)
     compile_cache.enable()
+    try:
+        _join(config)
+        _train(config, workdir, run or importlib.import_module(f"rodin_jax.train.{stage}").run)
+    except KeyboardInterrupt:
+        _fail(f"{stage}: stopped", 130)
+    except Exception as error:
+        if absl_logging.level_debug() or not isinstance(error, _expected()):
+            traceback.print_exc()
+        _fail(f"{stage}: {error}", 1)
+    logging.info("%s done: %s", stage, workdir)
+
+
+def _join(config) -> None:
+    """Finds the processes and devices that train together."""
     import jax
+
+    from rodin_jax.train import hosts
 
     if config.get("device_per_core"):
         # Many small independent problems fill the cores better than one divided among them.
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-    if "JAX_COORDINATOR_ADDRESS" in os.environ:
-        jax.distributed.initialize()
-    logging.info("%s %s on %s", stage, config.get("preset", ""), _devices(jax.devices()))
-    workdir.mkdir(parents=True, exist_ok=True)
-    if jax.process_index() == 0:
-        (workdir / "config.json").write_text(config.to_json_best_effort(indent=2) + "\n")
+    hosts.join(detect=_DISTRIBUTED.value)
+    if jax.process_index() > 0:  # the first process speaks for all; the others of their failures
+        logging.getLogger().setLevel(logging.WARNING)
+    devices = f"{len(jax.devices())} x {jax.devices()[0].device_kind}"
+    processes = f", {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    logging.info("%s %s on %s%s", config.stage, config.get("preset", ""), devices, processes)
 
+
+def _train(config, workdir: Path, run: Run) -> None:
+    """Runs the stage in its workdir, alone there."""
+    from rodin_jax.train import claim, configuration, loop
+
+    with claim.workdir(workdir):
+        configuration.adopt(workdir, config)
+        try:
+            run(config, workdir)
+        except loop.Interrupted as stopped:
+            logging.info("%s; the same command continues", stopped)
+            sys.exit(128 + stopped.signum)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What can go wrong without a mistake in the program; one line says it."""
     from rodin_jax.train import checkpoints, loop
 
-    try:
-        run = run or importlib.import_module(f"rodin_jax.train.{stage}").run
-        run(config, workdir)
-    except loop.Interrupted as stopped:
-        logging.info("%s; the same command continues", stopped)
-        sys.exit(128 + stopped.signum)
-    except KeyboardInterrupt:
-        print(f"{stage}: stopped", file=sys.stderr)
-        sys.exit(130)
-    except (loop.NotFinite, checkpoints.CheckpointError, OSError, ValueError) as error:
-        if absl_logging.level_debug():
-            raise
-        print(f"{stage}: {error}", file=sys.stderr)
-        sys.exit(1)
-    logging.info("%s done: %s", stage, workdir)
+    return loop.NotFinite, checkpoints.CheckpointError, OSError, ValueError
+
+
+def _fail(message: str, code: int) -> None:
+    import jax
+
+    print(message, file=sys.stderr, flush=True)
+    if jax.distributed.is_initialized():
+        # A process that leaves in the usual way waits for the others, who may wait for it.
+        os._exit(code)
+    sys.exit(code)
 
 
 def entry(run: Run | None = None, help: str = __doc__) -> None:
@@ -97,10 +133,6 @@ def _parse(argv):
         print(f"{message}\nsee: python -m rodin_jax.main --help", file=sys.stderr)
         sys.exit(2)
     return rest
-
-
-def _devices(devices) -> str:
-    return f"{len(devices)} x {devices[0].device_kind}"
 
 
 if __name__ == "__main__":

@@ -151,8 +151,10 @@ def test_flags_are_read_at_the_front_door_only():
 
 
 def test_the_loop_knows_only_states_batches_and_steps():
-    known = {n for n in imports(PACKAGE / "train" / "loop.py") if n.startswith("rodin_jax")}
-    assert all(name.startswith("rodin_jax.train.checkpoints") for name in known)
+    own = {"checkpoints", "claim", "flops", "journal", "post_mortem", "signals"}
+    for name in ("loop", *own):
+        known = {n for n in imports(PACKAGE / "train" / f"{name}.py") if n.startswith("rodin_jax")}
+        assert {".".join(n.split(".")[1:3]) for n in known} <= {f"train.{room}" for room in own}
 
 
 def test_slow_imports_wait_until_they_are_needed():

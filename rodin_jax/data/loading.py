@@ -5,7 +5,9 @@ a gap, and batch ``i`` is always the same, so a run that resumes at step ``i`` s
 uninterrupted one would have seen.
 """
 
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import grain
@@ -48,7 +50,7 @@ def batches(
       random_transform: the same with a generator that depends on (seed, position in the stream);
         applied after ``transform``.
       process_index: this host's place; JAX's own by default.
-      process_count: number of hosts; together they see each global batch exactly once.
+      process_count: number of hosts; their parts, one after the other, are the global batch.
       threads: threads that read ahead; 0 reads in the caller's.
       prefetch: batches kept ready.
 
@@ -71,9 +73,32 @@ def batches(
         stream = stream.map(transform)
     if random_transform is not None:
         stream = stream.random_map(random_transform, seed=seed)
-    # Element j of the stream belongs to host j mod count, so batches line up across hosts.
-    local = stream[index::count].batch(batch_size // count)
+    if count > 1:
+        stream = grain.MapDataset.source(_Share(stream, batch_size, index, count))
+    local = stream.batch(batch_size // count)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch * bool(threads))
     iterator = iter(local.to_iter_dataset(options))
     iterator.set_state({"next_index": start_step})
     return iterator
+
+
+@dataclass(frozen=True)
+class _Share:
+    """A host's elements of a stream: the ``index``-th of ``count`` equal parts of every batch.
+
+    Consecutive parts, because an example's noise goes by its place in the global batch: however
+    many hosts there are, each example meets the same.
+    """
+
+    stream: grain.MapDataset
+    batch_size: int
+    index: int
+    count: int
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, i: int):
+        size = self.batch_size // self.count
+        batch, place = divmod(i, size)
+        return self.stream[batch * self.batch_size + self.index * size + place]

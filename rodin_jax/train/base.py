@@ -20,7 +20,7 @@ from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn.eigenplanes import Inside
 from rodin_jax.nn.unet import UNet
-from rodin_jax.train import eigenplanes, export, fitted, latents, loop
+from rodin_jax.train import eigenplanes, export, fitted, latents, loop, sharding
 from rodin_jax.train import state as train_state
 
 PART = "base"
@@ -196,7 +196,7 @@ def _preview(config, apply, schedule, store, statistics, decoded, z):
         return statistics.denormalise(x)
 
     def draw(state, step):
-        params = jax.tree.map(jnp.asarray, jax.device_get(state.ema))
+        params = jax.tree.map(jnp.asarray, sharding.to_host(state.ema))
         size = config.preview.size
         planes = sample(params, jax.random.key(config.seed))
         return {

@@ -4,21 +4,24 @@ A checkpoint numbered n was taken after n updates; the run that restores it goes
 n + 1 and with the data from position n.
 """
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 # Set aside under this prefix, which orbax does not take for a step.
 UNREADABLE = "unreadable-"
 
 
 class CheckpointError(Exception):
-    """No checkpoint of a run can be used; the message says which folder and why."""
+    """A run's checkpoints cannot be used or written; the message says which folder and why."""
 
 
 class Checkpoints:
@@ -43,21 +46,51 @@ class Checkpoints:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.close()
+        else:  # what ended the run is worth more than what may now be wrong with the last save
+            with contextlib.suppress(CheckpointError):
+                self.close()
 
     def close(self) -> None:
-        """Waits for the last save to reach the disk."""
-        self._manager.close()
+        """Waits for the last save to reach the disk; raises CheckpointError if it did not."""
+        with self._saving():
+            self._manager.close()
 
     def save(self, state: Any, step: int) -> None:
-        """Saves in the background; a step that is there already is left as it is."""
+        """Saves in the background; a step that is there already is left as it is.
+
+        Raises:
+          CheckpointError: this save, or the one before it, failed, e.g. for want of space. It
+            leaves the checkpoints that were there as they are.
+        """
         if step not in self._manager.all_steps():
-            self._manager.save(step, args=ocp.args.StandardSave(_named(state)), force=True)
+            with self._saving():
+                self._manager.save(step, args=ocp.args.StandardSave(_named(state)), force=True)
 
     def wait(self) -> None:
-        """Blocks until every save has reached the disk."""
-        self._manager.wait_until_finished()
+        """Blocks until every save has reached the disk; raises CheckpointError if one did not."""
+        with self._saving():
+            self._manager.wait_until_finished()
+
+    def newest(self) -> int | None:
+        """The newest step on the disk, after waiting for the last save."""
+        with contextlib.suppress(Exception):
+            self._manager.wait_until_finished()
+        steps = [int(p.name) for p in self.directory.iterdir() if p.name.isdecimal()]
+        return max(steps, default=None)
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # orbax and tensorstore raise many kinds for a full disk
+            newest = self.newest()
+            raise CheckpointError(
+                f"{self.directory}: a checkpoint could not be saved ({_reason(error)}); "
+                + (f"that of step {newest} is sound" if newest else "there is none")
+            ) from error
 
     def restore(self, like: Any) -> tuple[Any, int] | None:
         """The newest readable checkpoint, placed like ``like``, and its step; None without any.
@@ -71,15 +104,18 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         template = {name: _abstract(x) for name, x in _named(like).items()}
         for step in steps:
+            leaves, error = None, None
             try:
                 self._check(step, template)
                 leaves = self._manager.restore(step, args=ocp.args.StandardRestore(template))
                 jax.block_until_ready(leaves)
-                return _unnamed(leaves, like), step
             except CheckpointError:
                 raise
-            except Exception as error:  # orbax and tensorstore raise many kinds for damaged files
-                self._set_aside(step, error)
+            except Exception as damage:  # orbax and tensorstore raise many kinds
+                error = damage
+            if _all_say(error is None):
+                return _unnamed(leaves, like), step
+            self._set_aside(step, error)
         if steps:
             raise CheckpointError(
                 f"{self.directory}: none of the checkpoints {steps} can be read; "
@@ -102,20 +138,30 @@ class Checkpoints:
 
     def _set_aside(self, step, error):
         path = self.directory / str(step)
-        reason = str(error).strip().splitlines()
-        logging.error(
-            "checkpoint %s cannot be read (%s: %s); falling back to the one before it",
-            path,
-            type(error).__name__,
-            reason[0][:200] if reason else "",
-        )
+        reason = _reason(error) if error else "by another process"
+        logging.error("checkpoint %s cannot be read (%s); falling back to the one before it",
+                      path, reason)  # fmt: skip
         if jax.process_index() == 0 and path.exists():
             target = self.directory / f"{UNREADABLE}{step}"
             count = 1
             while target.exists():
                 target = self.directory / f"{UNREADABLE}{step}.{(count := count + 1)}"
             path.rename(target)
+        _all_say(True)  # the others look again when it is gone
         self._manager.reload()
+
+
+def _all_say(yes: bool) -> bool:
+    """Whether ``yes`` in every process; all of them wait for one another."""
+    return yes if jax.process_count() == 1 else bool(multihost_utils.process_allgather(yes).all())
+
+
+def _reason(error: BaseException) -> str:
+    """An error's kind and text in one short line; what matters is at its ends."""
+    text = " ".join(str(error).split())
+    if len(text) > 200:
+        text = f"{text[:60]} ... {text[-135:]}"
+    return f"{type(error).__name__}: {text}"
 
 
 def _abstract(x):
@@ -153,5 +199,7 @@ def _is_key(x):
 
 
 def _quiet(record):
-    """Orbax reports every phase of every save; only its warnings are news."""
-    return record.levelno >= logging.WARNING or "orbax" not in record.pathname
+    """Orbax reports every phase of every save, and every error that it then raises in each thread
+    that it passes through; only its warnings are news."""
+    ours = "orbax" not in record.pathname
+    return ours or (record.levelno >= logging.WARNING and not record.exc_info)

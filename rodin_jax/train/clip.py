@@ -19,7 +19,7 @@ from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn import tokenizer as tokenizer_lib
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.tokenizer import SPECIAL
-from rodin_jax.train import export, latents, loop, portraits
+from rodin_jax.train import export, latents, loop, portraits, sharding
 from rodin_jax.train import state as train_state
 from rodin_jax.train.augment import Augmentation, augment
 
@@ -66,7 +66,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         log_every=config.log_every,
         checkpoint_every=config.checkpoint_every,
     )
-    params = jax.tree.map(jnp.asarray, jax.device_get(done.state.ema))
+    params = jax.tree.map(jnp.asarray, sharding.to_host(done.state.ema))
     embeddings = latents.encode_fronts(clip, params, portraits.fronts(subjects))
     mean, std = clip_lib.latent_statistics(embeddings)
     score = retrieval(clip, params, tokenizer, config.data_dir)
@@ -84,7 +84,8 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
             "batch_size": config.batch_size,
         },
     )
-    tokenizer.save(folder / latents.TOKENIZER)
+    if jax.process_index() == 0:
+        tokenizer.save(folder / latents.TOKENIZER)
 
 
 def make_loss(

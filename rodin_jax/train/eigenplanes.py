@@ -14,7 +14,7 @@ from rodin_jax.data import loading
 from rodin_jax.data.planes import PlanesStore, PlaneStatistics
 from rodin_jax.diffusion import process, schedules
 from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, Inside, unpack
-from rodin_jax.train import export, fitted, latents, loop, portraits
+from rodin_jax.train import export, fitted, latents, loop, portraits, sharding
 from rodin_jax.train import state as train_state
 
 PART = "eigenplanes"
@@ -62,7 +62,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         log_every=config.log_every,
         checkpoint_every=config.checkpoint_every,
     )
-    params = jax.tree.map(jnp.asarray, jax.device_get(done.state.ema))
+    params = jax.tree.map(jnp.asarray, sharding.to_host(done.state.ema))
     figures = {"subjects": len(store) - unseen, "variance_held": round(shares[0], 4)}
     if unseen:
         rest = [jnp.asarray(x[-unseen:].reshape(-1, x.shape[-1])) for x in (coefficients, z)]

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import PyTree
 
 from rodin_jax.nn import weights
+from rodin_jax.train import sharding
 
 FOLDER = "export"
 
@@ -51,8 +53,14 @@ def write_export(
     arrays: Mapping[str, Any] | None = None,
     trained: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes ``workdir/export/`` in one move, replacing an older one; returns its path."""
+    """Writes ``workdir/export/`` in one move, replacing an older one; returns its path.
+
+    Of several processes that train together all must call this, and the first one writes.
+    """
     final = Path(workdir) / FOLDER
+    params = sharding.to_host(params)
+    if jax.process_index() > 0:
+        return final
     partial = final.with_name(f"{FOLDER}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

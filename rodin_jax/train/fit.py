@@ -46,6 +46,8 @@ def run(
     """
     workdir = Path(workdir)
     begin = time.perf_counter()
+    if jax.process_count() > 1:
+        raise ValueError("fit runs in one process; launch/fit_ray.py takes several machines")
     if not config.data_dir:
         raise ValueError("config.data_dir is empty, expected a folder written by `rodin data`")
     subjects = load_subjects(config.data_dir, "train")

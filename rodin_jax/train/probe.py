@@ -19,7 +19,7 @@ from rodin_jax.data import avatars, loading
 from rodin_jax.data.avatars.spec import SKIN_GROUP
 from rodin_jax.data.images import over_white
 from rodin_jax.nn.probe import Probe, log_probabilities
-from rodin_jax.train import export, loop, portraits
+from rodin_jax.train import export, loop, portraits, sharding
 from rodin_jax.train import state as train_state
 from rodin_jax.triplanes import resize_matrix
 
@@ -61,7 +61,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         log_every=config.log_every,
         checkpoint_every=config.checkpoint_every,
     )
-    params = jax.tree.map(jnp.asarray, jax.device_get(done.state.ema))
+    params = jax.tree.map(jnp.asarray, sharding.to_host(done.state.ema))
     judged = accuracy(probe, params, config.data_dir)
     for name, row in judged.items():
         logging.info("%-20s %5.1f %% of %d", name, 100 * row["accuracy"], row["people"])

@@ -25,7 +25,7 @@ from rodin_jax import metrics
 from rodin_jax.data import loading
 from rodin_jax.data.images import on_white
 from rodin_jax.nn.refiner import Refiner, enlarge
-from rodin_jax.train import export, loop, view_pairs
+from rodin_jax.train import export, loop, sharding, view_pairs
 from rodin_jax.train import image_loss as images
 from rodin_jax.train import state as train_state
 
@@ -160,7 +160,7 @@ def quality(model: Refiner, params, pairs: view_pairs.Pairs) -> dict[str, float]
     """
     if not len(pairs):
         return {}
-    params = jax.tree.map(jnp.asarray, jax.device_get(params))
+    params = jax.tree.map(jnp.asarray, sharding.to_host(params))
     found = []
     for pair in pairs:
         resized, refined = _whole(model, params, on_white(pair["low"]))
@@ -183,7 +183,7 @@ def _preview(model: Refiner, pairs: view_pairs.Pairs, count: int):
     chosen = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().astype(int)
 
     def draw(state, step):
-        params = jax.tree.map(jnp.asarray, jax.device_get(state.ema))
+        params = jax.tree.map(jnp.asarray, sharding.to_host(state.ema))
         columns = [
             np.concatenate([*_whole(model, params, on_white(pair["low"])), on_white(pair["high"])])
             for pair in (pairs[int(i)] for i in chosen)

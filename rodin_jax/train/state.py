@@ -1,4 +1,4 @@
-"""One training step as a pure function, and where its arrays live.
+"""One training step as a pure function, and its compiled form.
 
 A step is ``(state, batch) -> (state, metrics)``. It holds no collective: under `jit` with a batch
 sharded over the ``data`` mesh axis the compiler inserts them, and a user may wrap the same function
@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from rodin_jax.train import flops, sharding
 from rodin_jax.types import pytree
 
 # (params, batch, key) -> (scalar loss, scalar metrics by name); the mean over the batch.
@@ -149,6 +149,55 @@ def update_fn(
     return step
 
 
+class Step:
+    """``step(state, batch) -> (state, metrics)``, compiled when it is first called.
+
+    The state passed in is donated, i.e. gone afterwards.
+
+    Attributes:
+      flops: operations of a step over all devices, see `flops.count`; None before the first call.
+      devices: how many share a step.
+    """
+
+    def __init__(self, update: Callable[..., Any], layout: sharding.Layout | None):
+        """Of `update_fn`'s function; without a layout everything is on one device."""
+        self._update, self._layout, self._compiled = update, layout, None
+        self.flops: float | None = None
+        self.devices = layout.mesh.size if layout else 1
+
+    def __call__(
+        self, state: TrainState, batch: dict[str, Any]
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """One update. ``batch`` holds this process' share as host arrays."""
+        first = self._compiled is None
+        if self._layout is not None:
+            if first:
+                state = self._layout.place(state)
+            batch = self._layout.shard(batch)
+        leaves, structure = jax.tree.flatten(state)
+        if first:
+            self._compiled = self._jit(leaves, structure)
+            # The trace is kept: the call below does not trace again.
+            self.flops = flops.count(self._compiled.trace(leaves, batch).jaxpr)
+        leaves, metrics = self._compiled(leaves, batch)
+        return structure.unflatten(leaves), metrics
+
+    def _jit(self, leaves, structure):
+        def update(leaves, batch):
+            state, metrics = self._update(structure.unflatten(leaves), batch)
+            return jax.tree.leaves(state), metrics
+
+        if self._layout is None:
+            return jax.jit(update, donate_argnums=0)
+        places = self._layout.of_all(leaves)
+        return jax.jit(
+            update,
+            in_shardings=(places, self._layout.divided),
+            out_shardings=(places, self._layout.everywhere),
+            donate_argnums=0,
+        )
+
+
 def make_step(
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
@@ -156,41 +205,31 @@ def make_step(
     ema_decay: float,
     accumulate: int = 1,
     schedule: optax.Schedule | None = None,
-    mesh: Mesh | None = None,
-) -> Callable[[TrainState, dict[str, Any]], tuple[TrainState, dict[str, Any]]]:
-    """`update_fn`, compiled; the state passed in is donated, i.e. gone afterwards.
+    layout: sharding.Layout | None = None,
+) -> Step:
+    """`update_fn`, compiled.
 
-    With a ``mesh`` the state is replicated and the batch, which holds this process' share as host
-    arrays, is sharded over the ``data`` axis. The global batch must be a multiple of the devices.
+    With a ``layout`` the state and the batch are spread over its devices; the global batch must be
+    a multiple of them.
     """
     update = update_fn(
-        loss_fn, optimizer, ema_decay=ema_decay, accumulate=accumulate, schedule=schedule
+        layout.gathering(loss_fn) if layout else loss_fn,
+        optimizer,
+        ema_decay=ema_decay,
+        accumulate=accumulate,
+        schedule=schedule,
     )
-    if mesh is None:
-        return jax.jit(update, donate_argnums=0)
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    sharded = NamedSharding(mesh, PartitionSpec("data"))
-    compiled = jax.jit(
-        update,
-        in_shardings=(everywhere, sharded),
-        out_shardings=(everywhere, everywhere),
-        donate_argnums=0,
-    )
-
-    def step(state, batch):
-        if state.step.sharding != everywhere:  # a fresh state, once
-            state = jax.device_put(state, everywhere)
-        batch = {k: jax.make_array_from_process_local_data(sharded, v) for k, v in batch.items()}
-        return compiled(state, batch)
-
-    return step
+    return Step(update, layout)
 
 
-def from_config(config, loss_fn: LossFn, params: PyTree, key: Key[Array, ""]):
-    """(compiled step, fresh state) from a stage's configuration.
+def from_config(
+    config, loss_fn: LossFn, params: PyTree, key: Key[Array, ""]
+) -> tuple[Step, TrainState]:
+    """(compiled step, fresh state, in its places) from a stage's configuration.
 
     It reads ``steps, batch_size, accumulate, ema_decay``, the optimiser's ``learning_rate, warmup,
-    decay, b2, weight_decay, clip``, and ``devices`` if it is there (0: all of them).
+    decay, b2, weight_decay, clip``, and, if they are there, ``devices`` (0: all of them) and
+    ``fsdp`` (the state is divided among them).
     """
     schedule = learning_rate(
         config.learning_rate, steps=config.steps, warmup=config.warmup, decay=config.decay
@@ -198,32 +237,21 @@ def from_config(config, loss_fn: LossFn, params: PyTree, key: Key[Array, ""]):
     optimizer = adamw(
         schedule, b2=config.b2, weight_decay=config.weight_decay, clip=config.clip or None
     )
+    mesh = sharding.data_mesh(config.batch_size, config.get("devices"))
+    layout = sharding.Layout(mesh, fsdp=bool(config.get("fsdp")))
     step = make_step(
         loss_fn,
         optimizer,
         ema_decay=config.ema_decay,
         accumulate=config.accumulate,
         schedule=schedule,
-        mesh=data_mesh(config.batch_size, config.get("devices")),
+        layout=layout,
     )
-    return step, create(params, optimizer, key)
-
-
-def data_mesh(batch_size: int, devices: int | None = None) -> Mesh:
-    """A one-axis mesh ``data`` over the first ``devices`` devices (default: all).
-
-    Falls back, with a warning, to as many devices as divide ``batch_size``.
-    """
-    available = jax.devices()[:devices] if devices else jax.devices()
-    count = len(available)
-    while batch_size % count:
-        count -= 1
-    if count < len(available):
-        logging.warning("batch size %d uses %d of %d devices", batch_size, count, len(available))
-    # Auto axes: with Explicit ones, indexing a schedule with a sharded t is an error.
-    return jax.make_mesh(
-        (count,), ("data",), axis_types=(AxisType.Auto,), devices=available[:count]
+    state = layout.place(create(params, optimizer, key))
+    logging.info(
+        "state: %.1f MB on each of %d devices", sharding.bytes_per_device(state) / 1e6, mesh.size
     )
+    return step, state
 
 
 def parameter_count(params: PyTree) -> int:

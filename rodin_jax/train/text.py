@@ -13,7 +13,7 @@ from rodin_jax.data import loading
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn.text import TextPrior, null_text
-from rodin_jax.train import export, latents, loop, portraits
+from rodin_jax.train import export, latents, loop, portraits, sharding
 from rodin_jax.train import state as train_state
 from rodin_jax.train.clip import JUDGED, top_one
 
@@ -67,7 +67,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         log_every=config.log_every,
         checkpoint_every=config.checkpoint_every,
     )
-    params = jax.tree.map(jnp.asarray, jax.device_get(done.state.ema))
+    params = jax.tree.map(jnp.asarray, sharding.to_host(done.state.ema))
     score = retrieval(config, model, params, encoder, schedule)
     logging.info("retrieval of held-out captions by sampled latents: %s", score)
     export.write_export(

@@ -19,7 +19,7 @@ from rodin_jax.data import loading
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn.upsampler import Upsampler
-from rodin_jax.train import export, fitted, loop
+from rodin_jax.train import export, fitted, loop, sharding
 from rodin_jax.train import image_loss as images
 from rodin_jax.train import state as train_state
 from rodin_jax.train.degrade import degrade
@@ -195,7 +195,7 @@ def _preview(config, model, schedule, store, low_scale, high_scale, decoded):
         return high_scale.denormalise(y)
 
     def draw(state, step):
-        params = jax.tree.map(jnp.asarray, jax.device_get(state.ema))
+        params = jax.tree.map(jnp.asarray, sharding.to_host(state.ema))
         rows = [truth, small, sample(params, jax.random.key(config.seed))]
         return {
             "samples": np.concatenate([decoded.strip(row, config.preview.size) for row in rows])

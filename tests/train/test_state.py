@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from rodin_jax.train import sharding
 from rodin_jax.train import state as train_state
 
 
@@ -58,6 +59,18 @@ def test_one_step_of_adamw_is_its_formula():
     np.testing.assert_allclose(metrics["grad_norm"], optax.tree.norm(gradient), rtol=1e-5)
 
 
+def test_the_gradients_norm_is_cut_before_the_optimiser_and_reported_as_it_was():
+    optimizer = train_state.adamw(0.1, clip=0.5)
+    state, batch = fresh(optimizer), example_batch()
+    gradient = jax.grad(lambda p: quadratic(p, batch, None)[0])(state.params)
+    norm = optax.tree.norm(gradient)
+    assert norm > 1
+    state, metrics = train_state.make_step(quadratic, optimizer, ema_decay=0.9)(state, batch)
+    first_moment = state.opt_state[1][0].mu  # (1 - b1) times the gradient that it was given
+    close(first_moment, jax.tree.map(lambda g: 0.1 * g * 0.5 / norm, gradient))
+    np.testing.assert_allclose(metrics["grad_norm"], norm, rtol=1e-5)
+
+
 def test_moving_average_warms_up_in_closed_form():
     optimizer = optax.sgd(0.05)
     state = fresh(optimizer)
@@ -94,18 +107,14 @@ def test_one_device_and_four_devices_agree():
     optimizer = train_state.adamw(0.1)
     final = []
     for devices in (1, 4):
-        mesh = train_state.data_mesh(8, devices)
-        step = train_state.make_step(noisy, optimizer, ema_decay=0.9, accumulate=2, mesh=mesh)
+        layout = sharding.Layout(sharding.data_mesh(8, devices))
+        step = train_state.make_step(noisy, optimizer, ema_decay=0.9, accumulate=2, layout=layout)
         state = fresh(optimizer)
         for n in range(3):
             state, _ = step(state, example_batch(n))
         assert len(state.params["w"].sharding.device_set) == devices
         final.append(state)
     close(*final)
-
-
-def test_mesh_shrinks_to_a_divisor_of_the_batch():
-    assert train_state.data_mesh(6).size == 3
 
 
 def test_a_step_works_under_pmap():
