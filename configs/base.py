@@ -15,16 +15,36 @@ latent dropout, attention at 8, 16 and 32. It says nothing of warm-up, decay or 
 are ADM's (none), like the dropout. It was chosen where the paper leaves a choice that only the
 scales without attention see 3D-aware convolutions. All presets but nano predict eps, as the paper
 does.
+
+Words after the preset, as in ``configs/base.py:nano,A``, set what the paper ablates (table 2):
+
+| word | network |
+| --- | --- |
+| A | 2D U-Net on planes concatenated as channels, deaf to the latent |
+| B | the same with the latent |
+| C | 2D convolution of the roll-out |
+| D | 3D-aware convolution, as in all presets |
+| plane, joint | normalisation of each plane, as in all presets, or of the three together |
 """
 
 import ml_collections
 
+ABLATIONS = {
+    "A": {"conv": "concat", "latent": False},
+    "B": {"conv": "concat"},
+    "C": {"conv": "rolled"},
+    "D": {"conv": "aware"},
+    "plane": {"norm": "plane"},
+    "joint": {"norm": "joint"},
+}
+
 
 def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
-    """The configuration of ``preset``: smoke, nano, small or paper."""
+    """The configuration of ``preset``: smoke, nano, small or paper, then words of `ABLATIONS`."""
+    name, preset = preset, preset.split(",")[0]
     config = ml_collections.ConfigDict()
     config.stage = "base"
-    config.preset = preset
+    config.preset = name
     config.planes_dir = ""  # workdir of the fit stage
     config.clip_dir = ""  # workdir of the clip stage
     config.eigenplanes_dir = ""  # workdir of that stage, or none
@@ -47,6 +67,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
             "dropout": 0.0,
             "conv": "aware",
             "norm": "plane",
+            "latent": True,
             "aware_everywhere": True,
             "linear_path": True,
             "position_embedding": True,
@@ -114,4 +135,8 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         config.steps, config.warmup = 12_000, 60
     else:
         raise ValueError(f"preset must be smoke, nano, small or paper, got {preset!r}")
+    for word in name.split(",")[1:]:
+        if word not in ABLATIONS:
+            raise ValueError(f"after the preset expected one of {list(ABLATIONS)}, got {word!r}")
+        config.model.update(ABLATIONS[word])
     return config

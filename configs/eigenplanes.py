@@ -29,7 +29,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.mirror = True  # each subject also as its mirror image
     config.unseen = 0.05  # of the subjects, kept apart to be measured on
     config.latent_dropout = 0.2
-    config.latent_noise = 0.1  # in standard deviations of the latents
+    config.latent_noise = 0.5  # in standard deviations of the latents
     config.process = ml_collections.ConfigDict(
         {"schedule": "linear", "steps": 1000, "prediction": "v", "learned_variance": False}
     )
@@ -37,7 +37,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         {"rank": 192, "width": 384, "depth": 2, "dropout": 0.1, "time_features": 64}
     )
 
-    config.steps = 2000
+    config.steps = 1500
     config.batch_size = 256
     config.accumulate = 1  # micro-batches a step
     config.devices = 0  # that share a batch; 0: all

@@ -14,16 +14,35 @@ r"""Diffusion upsampler: planes at the full size, given planes at the base size.
 0.9999, patches of 112 x 112 of a 256 pixel view. The paper gives neither the width and depth of the
 network nor the strengths of the degradations. Its image loss is perceptual, by VGG16: pass
 ``--config.vgg=FILE``. Without, the image tower of the clip stage serves (``--config.clip_dir``).
+
+A word after the preset, as in ``configs/upsampler.py:nano,planes``, leaves out what the paper
+ablates (table 3):
+
+| word | trained by |
+| --- | --- |
+| planes | the error of the planes |
+| images | and that of rendered patches |
+| augmented | and on degraded low planes, as in all presets |
 """
 
 import ml_collections
 
+ABLATIONS = {
+    "planes": {
+        "image_loss": {"weight": 0.0, "perceptual": 0.0},
+        "degrade": {"probability": 0.0},
+    },
+    "images": {"degrade": {"probability": 0.0}},
+    "augmented": {},
+}
+
 
 def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
-    """The configuration of ``preset``: smoke, nano, small or paper."""
+    """The configuration of ``preset``: smoke, nano, small or paper, then words of `ABLATIONS`."""
+    name, preset = preset, preset.split(",")[0]
     config = ml_collections.ConfigDict()
     config.stage = "upsampler"
-    config.preset = preset
+    config.preset = name
     config.planes_dir = ""  # workdir of the fit stage
     config.vgg = ""  # for the perceptual loss: VGG16's weights in torchvision's naming,
     config.clip_dir = ""  # or, without, the workdir of the clip stage, whose image tower serves
@@ -117,4 +136,8 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         config.ema_decay = 0.998
     else:
         raise ValueError(f"preset must be smoke, nano, small or paper, got {preset!r}")
+    for word in name.split(",")[1:]:
+        if word not in ABLATIONS:
+            raise ValueError(f"after the preset expected one of {list(ABLATIONS)}, got {word!r}")
+        config.update(ABLATIONS[word])
     return config

@@ -129,12 +129,8 @@ def base_planes(
             prediction=diffuser.prediction, learned_variance=diffuser.learned_variance,
         )  # fmt: skip
 
-    def denoise(x_t, t):
-        both = jnp.concatenate([z, jnp.zeros_like(z)])
-        output = network(jnp.concatenate([x_t, x_t]), jnp.concatenate([t, t]), both)
-        cond, null = jnp.split(output, 2)
-        return process.guide(cond, null, guidance, diffuser.learned_variance)
-
+    null = jnp.zeros_like(z)
+    denoise = process.guided(network, z, null, guidance, diffuser.learned_variance)
     return diffuser(denoise, noise, key, clip=statistics.bounds())
 
 
@@ -156,12 +152,12 @@ def free_latent(diffuser, params, noise, key):
 @functools.partial(jax.jit, static_argnums=0)
 def text_latents(diffuser, params, features, embedding, mask, noise, guidance, key):
     count = noise.shape[0]
-    text = [jnp.repeat(x, count, axis=0) for x in (features, embedding, mask)]
-    both = [jnp.concatenate(pair) for pair in zip(text, null_text(*text), strict=True)]
-
-    def denoise(z_t, t):
-        doubled = (jnp.concatenate([z_t, z_t]), jnp.concatenate([t, t]))
-        output = diffuser.module.apply({"params": params}, *doubled, *both)
-        return process.guide(*jnp.split(output, 2), guidance, diffuser.learned_variance)
-
+    text = tuple(jnp.repeat(x, count, axis=0) for x in (features, embedding, mask))
+    denoise = process.guided(
+        lambda z_t, t, text: diffuser.module.apply({"params": params}, z_t, t, *text),
+        text,
+        null_text(*text),
+        guidance,
+        diffuser.learned_variance,
+    )
     return diffuser(denoise, noise, key)

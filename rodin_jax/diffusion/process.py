@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from rodin_jax.diffusion.schedules import Schedule
 from rodin_jax.types import pytree
@@ -217,17 +217,36 @@ def guide(
 
 
 def guided(
-    denoise_cond: Denoiser,
-    denoise_null: Denoiser,
+    denoise: Callable[..., Array],
+    cond: PyTree[Shaped[Array, "b ..."]],
+    null: PyTree[Shaped[Array, "b ..."]],
     scale: float | int | Array,
     learned_variance: bool = False,
 ) -> Denoiser:
-    """A denoiser that calls both branches and guides the first, see `guide`."""
+    """A denoiser whose two branches are one batch of ``denoise(x_t, t, condition)``, see `guide`.
 
-    def denoise(x_t, t):
-        return guide(denoise_cond(x_t, t), denoise_null(x_t, t), scale, learned_variance)
+    Branches take turns along the batch, so that a batch divided among devices stays in its place.
 
-    return denoise
+    Args:
+      denoise: the network, given a condition for each example.
+      cond: conditions, arrays or a tree of them.
+      null: the null condition of the same shape.
+      scale: of the guidance.
+      learned_variance: as in `guide`.
+    """
+    both = jax.tree.map(_take_turns, cond, null)
+
+    def denoise_guided(x_t, t):
+        output = denoise(_take_turns(x_t, x_t), _take_turns(t, t), both)
+        output = output.reshape(-1, 2, *output.shape[1:])
+        return guide(output[:, 0], output[:, 1], scale, learned_variance)
+
+    return denoise_guided
+
+
+def _take_turns(a, b):
+    """``a_0, b_0, a_1, b_1, ...`` along the first axis."""
+    return jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:])
 
 
 def split_variance(

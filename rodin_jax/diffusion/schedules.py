@@ -101,8 +101,10 @@ def respace(schedule: Schedule, steps: int, spacing: str = "timestep") -> Schedu
     total = schedule.steps
     if not 1 <= steps <= total:
         raise ValueError(f"a process of {total} steps can be sampled in 1..{total}, got {steps}")
-    # From the betas, not from the float32 abar: 1 - abar_i / abar_{i-1} would lose half the digits.
-    abar = np.cumprod(1 - np.asarray(schedule.betas, np.float64))
+    # Both are float32: 1 - beta_t has its digits where beta_t is small, abar_t / abar_{t-1} where
+    # it is large.
+    betas, abar = (np.asarray(x, np.float64) for x in (schedule.betas, schedule.alphas_cumprod))
+    abar = np.cumprod(1 - np.where(betas < 0.5, betas, _betas(abar)))
     if spacing == "timestep":
         kept = np.round(np.linspace(total - 1, 0, steps)).astype(int)[::-1]
     elif spacing == "log_snr":

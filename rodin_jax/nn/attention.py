@@ -9,6 +9,21 @@ from jaxtyping import Array, Float
 from rodin_jax.nn.norm import AdaptiveNorm
 
 
+def implementation(dtype: DTypeLike, head_channels: int) -> str | None:
+    """``cudnn``, flash attention, where it can run; None, plain XLA, elsewhere.
+
+    JAX does not choose it by itself. It takes half precision, an NVIDIA GPU of compute capability
+    8.0 (Ampere) or more, and heads of a multiple of 8 and at most 128 channels.
+    """
+    device = jax.local_devices()[0]
+    # A number on NVIDIA's GPUs; AMD's say gfx..., processors have none.
+    capability = str(getattr(device, "compute_capability", ""))
+    major = capability.partition(".")[0]
+    half = jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16)
+    fits = head_channels % 8 == 0 and head_channels <= 128
+    return "cudnn" if half and fits and major.isdigit() and int(major) >= 8 else None
+
+
 class RollOutAttention(nn.Module):
     """``x + Proj(Attention(Norm(x)))`` with the texels of all planes as one set of tokens.
 
@@ -34,6 +49,8 @@ class RollOutAttention(nn.Module):
         tokens = AdaptiveNorm(self.norm, dtype=self.dtype, name="norm")(x).reshape(batch, -1, c)
         qkv = nn.Dense(3 * c, dtype=self.dtype, name="qkv")(tokens)
         query, key, value = (part.reshape(heads) for part in jnp.split(qkv, 3, axis=-1))
-        out = jax.nn.dot_product_attention(query, key, value).reshape(x.shape)
+        out = jax.nn.dot_product_attention(
+            query, key, value, implementation=implementation(query.dtype, self.head_channels)
+        ).reshape(x.shape)
         zeros = nn.initializers.zeros
         return x + nn.Dense(c, dtype=self.dtype, kernel_init=zeros, name="projection")(out)

@@ -32,6 +32,7 @@ class UNet(nn.Module):
       conv: 'aware' (3D-aware), or the ablations 'plane' (no cross-plane context), 'rolled' (a 2D
         network on the roll-out) and 'concat' (a 2D network on planes concatenated as channels).
       norm: statistics of each 'plane', or 'joint' over the roll-out.
+      latent: False makes the network deaf to the latent, an ablation.
       plane_embedding: tell the blocks which plane they see. Without it the 'aware' and 'plane'
         networks commute with the cyclic change of axes u -> v -> w.
       aware_everywhere: with False, scales that have attention convolve per plane: attention
@@ -56,6 +57,7 @@ class UNet(nn.Module):
     dropout: float = 0.0
     conv: str = "aware"
     norm: str = "plane"
+    latent: bool = True
     plane_embedding: bool = True
     aware_everywhere: bool = True
     patch: int = 1
@@ -90,7 +92,8 @@ class UNet(nn.Module):
         last = len(self.multipliers) - 1
         concat = self.conv == "concat"
         planes = 3 if self.plane_embedding and not concat else 0
-        embedding = Conditioning(self.channels, planes, self.dtype, name="conditioning")(t, z)
+        conditioning = Conditioning(self.channels, planes, self.dtype, name="conditioning")
+        embedding = conditioning(t, z if self.latent else None)
 
         def block(y, features, name, attend=True, resample=None):
             """One residual block, then attention at the scales that have it."""

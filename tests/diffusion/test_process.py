@@ -101,8 +101,26 @@ def test_guidance_of_the_mean_only():
     np.testing.assert_allclose(
         both[:, :3], 2.5 * cond[:, :3] - 1.5 * null[:, :3], rtol=1e-4, atol=1e-5
     )
-    denoise = process.guided(lambda x, t: cond, lambda x, t: null, 2.5, learned_variance=True)
-    np.testing.assert_array_equal(denoise(cond, T), both)
+
+
+def test_guidance_asks_the_network_once_for_both_branches():
+    """One batch of twice the size says what two calls say."""
+    _, noise, x_t = draw((4, 3, 2, 2, 5))
+    shapes = []
+
+    def denoise(x, t, condition):
+        shapes.append(x.shape)
+        z, shift = condition["z"], condition["shift"]
+        out = x * z[:, None, None, None] + t[:, None, None, None, None] + shift
+        return jnp.concatenate([jnp.sin(out), jnp.cos(out)], -1)
+
+    cond = {"z": noise[:, 0, 0, 0], "shift": x_t}
+    null = jax.tree.map(jnp.zeros_like, cond)
+    for learned in (True, False):
+        got = process.guided(denoise, cond, null, 2.5, learned)(x_t, T)
+        apart = process.guide(denoise(x_t, T, cond), denoise(x_t, T, null), 2.5, learned)
+        np.testing.assert_allclose(got, apart, atol=1e-6)
+    assert [shape[0] for shape in shapes] == [8, 4, 4, 8, 4, 4]
 
 
 def test_hybrid_loss_closed_forms():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from rodin_jax.diffusion import process, samplers, schedules
 
@@ -74,6 +75,37 @@ def test_same_key_same_sample_and_trajectory_ends_there():
     np.testing.assert_array_equal(x, again)
     assert path.shape == (5, 4, 2) and (x != other).any()
     np.testing.assert_allclose(path[-1], x, atol=1e-5)  # the last step returns its mean: x0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("ancestral", {}), ("ddim", {"eta": 1.0}), ("dpm_solver", {})],
+)
+def test_the_same_key_gives_the_same_result_on_one_and_four_devices(name, options):
+    """And so does its trajectory: noise depends on the key and the place in the batch alone."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    place = NamedSharding(mesh, PartitionSpec("data"))
+    start, z = jax.random.normal(jax.random.key(1), (2, 8, 3, 2, 2, 2))
+
+    def denoise(x, t, z):
+        share = (t / 1000)[:, None, None, None, None]
+        mixed = jnp.einsum("bphwc,dc->bphwd", x, COVARIANCE)
+        return share * x + 0.1 * jnp.tanh(mixed + z)
+
+    @jax.jit
+    def run(start, z, key):
+        guided = process.guided(denoise, z, jnp.zeros_like(z), 1.5)
+        return samplers.SAMPLERS[name](
+            guided, start, SCHEDULE, key, steps=10, trajectory=True, clip=(-3, 3), **options
+        )
+
+    one, path = run(start, z, jax.random.key(2))
+    divided = run(jax.device_put(start, place), jax.device_put(z, place), jax.random.key(2))
+    assert len(divided[0].sharding.device_set) == 4
+    np.testing.assert_allclose(divided[0], one, atol=1e-5)
+    np.testing.assert_allclose(divided[1], path, atol=1e-5)
+    assert path.shape == (10, *one.shape)
+    np.testing.assert_allclose(path[-1], one, atol=1e-5)  # all end at what they think x0 is
 
 
 @pytest.mark.parametrize("name", list(samplers.SAMPLERS))

@@ -1,6 +1,7 @@
 """The base U-Net: symmetries, conditioning, ablations, precision and the paper's size."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from networks import awake, build, gradient_of_power, quick_jit
 
+from rodin_jax.nn import attention
 from rodin_jax.nn.attention import RollOutAttention
 from rodin_jax.nn.blocks import ResBlock, depth_to_space, space_to_depth
 from rodin_jax.nn.embedding import timestep_embedding
@@ -246,6 +248,27 @@ def test_attention_is_permutation_equivariant_over_all_tokens():
 
     apply = quick_jit(layer.apply)
     np.testing.assert_allclose(apply(params, shuffle(x)), shuffle(apply(params, x)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "head_channels", "wanted"),
+    [
+        ("9.0", jnp.bfloat16, 64, "cudnn"),
+        ("8.0", jnp.float16, 128, "cudnn"),
+        ("7.5", jnp.bfloat16, 64, None),
+        ("gfx942", jnp.bfloat16, 64, None),
+        (None, jnp.bfloat16, 64, None),
+        ("9.0", jnp.float32, 64, None),
+        ("9.0", jnp.bfloat16, 12, None),
+        ("9.0", jnp.bfloat16, 136, None),
+    ],
+)
+def test_flash_attention_where_it_can_run(capability, dtype, head_channels, wanted, monkeypatch):
+    device = types.SimpleNamespace()
+    if capability:
+        device.compute_capability = capability
+    monkeypatch.setattr(attention.jax, "local_devices", lambda: [device])
+    assert attention.implementation(dtype, head_channels) == wanted
 
 
 def test_residual_blocks_start_as_their_skip_path():
