@@ -34,7 +34,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         {"schedule": "linear", "steps": 1000, "prediction": "v", "learned_variance": False}
     )
     config.model = ml_collections.ConfigDict(
-        {"rank": 192, "width": 384, "depth": 2, "dropout": 0.1, "time_features": 64}
+        {"rank": 96, "width": 384, "depth": 2, "dropout": 0.1, "time_features": 64}
     )
 
     config.steps = 1500

@@ -69,6 +69,7 @@ class Sampling:
       guidance: classifier-free guidance scale of the base model; 1 is plain.
       text_guidance: of the text prior.
       candidates: latents drawn for a sentence, of which the best match is taken.
+      outside: see `rodin_jax.nn.eigenplanes.Inside`; for bundles with eigenplanes.
     """
 
     sampler: str = "dpm_solver"
@@ -78,6 +79,7 @@ class Sampling:
     guidance: float = 1.5
     text_guidance: float = 1.5
     candidates: int = 4
+    outside: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,15 +347,11 @@ def _eigenplanes(folder: Path, parts, planes: dict[str, int]) -> EigenPlanes | N
                 f"{folder / 'config.json'}: field parts.eigenplanes.process.{field} is "
                 f"{part.process[field]!r}, expected base's {parts['base'].process[field]!r}"
             )
-    stored, rank = part.arrays.get("eigenplanes", {}), part.module.rank
     numbers = 3 * planes["base_size"] ** 2 * planes["channels"]
-    shapes = {"basis": (numbers, rank), "scale": (rank,), "mean": (rank,), "spectrum": (rank,)}
-    for name, shape in shapes.items():
-        if name not in stored or stored[name].shape != shape:
-            raise BundleError(f"{path}: tensor 'eigenplanes/{name}' {list(shape)} is missing")
-    if not (stored["spectrum"] > 0).all():
-        raise BundleError(f"{path}: tensor 'eigenplanes/spectrum' must be positive")
-    return unpack(stored)
+    try:
+        return unpack(part.arrays.get("eigenplanes", {}), numbers, part.module.rank)
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}") from error
 
 
 def _vector(path: Path, arrays: dict, name: str, dim: int) -> jax.Array:

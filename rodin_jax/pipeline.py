@@ -314,7 +314,8 @@ class RodinPipeline:
 
     def _inside(self) -> Inside | None:
         part = self.bundle.parts.get("eigenplanes")
-        return part and Inside(self.bundle.eigenplanes, part.params, part.module)
+        share = self.bundle.sampling.outside
+        return part and Inside(self.bundle.eigenplanes, part.params, part.module, share)
 
     def _diffuser(self, name: str, steps: int) -> sampling.Diffuser:
         part: Part = self.bundle.parts[name]

@@ -39,11 +39,13 @@ class EigenPlanes:
       basis: orthonormal columns; rows are the planes' numbers in their order.
       mean: coefficients of the set's mean.
       spectrum: variances of the coefficients, positive, falling.
+      rest: what of the set's mean lies outside their span.
     """
 
     basis: Float[Array, "n k"]
     mean: Float[Array, "k"]
     spectrum: Float[Array, "k"]
+    rest: Float[Array, "n"]
 
     def coefficients(self, planes: Planes) -> Float[Array, "*b k"]:
         """``B^T x``, the mean included."""
@@ -78,14 +80,30 @@ class EigenPlanes:
         return mean, sigma * jnp.sqrt(self.spectrum / total)
 
 
-def unpack(stored: Mapping[str, Array | np.ndarray]) -> EigenPlanes:
-    """Eigenplanes from a file's arrays: ``mean``, ``spectrum``, and ``basis`` as int8.
+def unpack(stored: Mapping[str, Array | np.ndarray], numbers: int, rank: int) -> EigenPlanes:
+    """Eigenplanes from a file's arrays, the ``basis`` as int8.
 
     Each component has a ``scale`` of its own. That loses about two per cent of a typical number,
     which no direction among some ten thousand dimensions notices, and saves three quarters.
+
+    Args:
+      stored: what `rodin_jax.train.eigenplanes.components` made.
+      numbers: of a set of planes.
+      rank: how many components there should be.
+
+    Raises:
+      ValueError: an array is missing, of another shape, or a variance not positive.
     """
+    shapes = dict.fromkeys(("scale", "mean", "spectrum"), (rank,))
+    shapes |= {"basis": (numbers, rank), "rest": (numbers,)}
+    for name, shape in shapes.items():
+        if name not in stored or stored[name].shape != shape:
+            raise ValueError(f"tensor 'eigenplanes/{name}' {list(shape)} is missing")
+    if not (stored["spectrum"] > 0).all():
+        raise ValueError("tensor 'eigenplanes/spectrum' must be positive")
     basis = jnp.asarray(stored["basis"], jnp.float32) * stored["scale"]
-    return EigenPlanes(basis, jnp.asarray(stored["mean"]), jnp.asarray(stored["spectrum"]))
+    others = ("mean", "spectrum", "rest")
+    return EigenPlanes(basis, *(jnp.asarray(stored[name], jnp.float32) for name in others))
 
 
 class CoefficientNet(nn.Module):
@@ -147,11 +165,14 @@ class Inside:
       eigenplanes: the components.
       params: of the network.
       net: the network.
+      outside: how far the base network's word counts outside, from 0, where everybody has the
+        mean's ``rest`` there, to 1. A base network of few steps says more there than it knows.
     """
 
     eigenplanes: EigenPlanes
     params: PyTree
     net: CoefficientNet = static()
+    outside: float | Float[Array, ""] = 1.0
 
     def speak(
         self,
@@ -180,8 +201,12 @@ class Inside:
         levels = schedule.signal[t][:, None], schedule.sigma[t][:, None]
         mean, deviation = self.eigenplanes.posterior(y, *levels)
         seen = self.eigenplanes.standardise(y, *levels)
-        x0 = mean + deviation * self.net.apply({"params": self.params}, seen, t, z)
-        eps = process.predict_eps(schedule, x0, y, t)
-        wanted = jax.lax.stop_gradient(process.target(schedule, x0, eps, t, prediction))
-        said = self.eigenplanes.with_coefficients(said, wanted)
+        inside = mean + deviation * self.net.apply({"params": self.params}, seen, t, z)
+
+        rest = self.eigenplanes.rest.reshape(x_t.shape[1:])
+        x0 = process.predict_x0(schedule, said, x_t, t, prediction)
+        x0 = rest + self.outside * (x0 - rest)
+        x0 = self.eigenplanes.with_coefficients(x0, jax.lax.stop_gradient(inside))
+        eps = process.predict_eps(schedule, x0, x_t, t)
+        said = process.target(schedule, x0, eps, t, prediction)
         return said if variance is None else jnp.concatenate([said, variance], axis=-1)

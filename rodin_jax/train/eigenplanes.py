@@ -31,7 +31,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     seen = slice(None, len(store) - unseen)
     learned = planes[seen].reshape(-1, *planes.shape[2:])
     packed = components(learned, config.model.rank)
-    eigen = unpack(packed)
+    eigen = unpack(packed, len(packed["basis"]), config.model.rank)
     shares = explained(eigen, learned), explained(eigen, planes[len(store) - unseen :])
     logging.info("%d eigenplanes hold %.1f %% of the variance", config.model.rank, 100 * shares[0])
 
@@ -92,7 +92,8 @@ def load(directory: str | os.PathLike) -> Inside:
         raise ValueError(f"{directory}: holds the part {found.part!r}, expected {PART!r}")
     stored = {name.removeprefix(f"{PART}/"): array for name, array in found.arrays.items()}
     params = jax.tree.map(jnp.asarray, found.params)
-    return Inside(unpack(stored), params, CoefficientNet(**found.model))
+    net = CoefficientNet(**found.model)
+    return Inside(unpack(stored, len(stored["basis"]), net.rank), params, net)
 
 
 def normalised(
@@ -129,12 +130,14 @@ def components(planes: Float[np.ndarray, "n 3 h w c"], rank: int) -> dict[str, n
     stored = np.round(basis / scale).astype(np.int8)
     # Of the components as they will be read, whose length rounding has changed a little.
     scale = scale / np.linalg.norm(stored * scale, axis=0)
-    read = stored * scale
+    read = (stored * scale).astype(np.float32)
+    rest = mean - read @ (mean @ read)
     return {
         "basis": stored,
         "scale": scale.astype(np.float32),
         "mean": mean @ read,
-        "spectrum": (centred @ read).var(0).astype(np.float32),
+        "spectrum": (centred @ read).var(0),
+        "rest": rest.astype(np.float16),
     }
 
 

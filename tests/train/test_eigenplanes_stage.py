@@ -27,7 +27,7 @@ def test_components_are_found_and_stored_in_bytes():
     planes, basis, c = planes_of_rank(3)
     stored = eigenplanes.components(planes, 3)
     assert stored["basis"].dtype == np.int8 and stored["basis"].shape == (768, 3)
-    eigen = unpack(stored)
+    eigen = unpack(stored, 768, 3)
     # The same directions, but for the sample's own correlations: compare spans.
     angles = np.linalg.svd(basis.T @ np.asarray(eigen.basis), compute_uv=False)
     np.testing.assert_allclose(angles, 1, atol=1e-3)
@@ -47,7 +47,7 @@ def test_components_are_found_and_stored_in_bytes():
 def test_the_network_learns_what_is_not_gaussian():
     # Coefficients of +1 or -1: knowing the Gaussian posterior alone leaves a loss of 1.
     planes, *_ = planes_of_rank(2)
-    eigen = unpack(eigenplanes.components(planes, 2))
+    eigen = unpack(eigenplanes.components(planes, 2), 768, 2)
     rng = np.random.default_rng(0)
     signs = rng.choice([-1.0, 1.0], (512, 2)).astype(np.float32)
     c, z = eigen.mean + jnp.sqrt(eigen.spectrum) * signs, jnp.zeros((512, 1))
