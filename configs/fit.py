@@ -37,6 +37,10 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.joint = ml_collections.ConfigDict(
         {"subjects": 32, "group": 8, "visit": 25, "steps": 1600, "rate": 5e-3}
     )
+    # Every fit starts from what the first ones know about it; rank 0 starts all from the mean.
+    config.completion = ml_collections.ConfigDict(
+        {"rank": 256, "subjects": 512, "steps": 500, "rate": 1.5e-2}
+    )
     config.options = ml_collections.ConfigDict(
         {
             "rays": 512,
@@ -61,18 +65,21 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         config.size, config.base_size, config.channels = 16, 8, 4
         config.steps, config.at_once = 40, 1
         config.joint.update(subjects=4, group=4, visit=15, steps=60)
+        config.completion.update(rank=8, subjects=4, steps=40)
         config.options.update(rays=128, empty_points=64, lowest=8, grid=16)
         config.model.update(width=16)
     elif preset == "small":
         config.size, config.base_size, config.channels = 128, 32, 16
         config.steps, config.at_once = 1500, 8
         config.joint.update(subjects=200, group=8, visit=50, steps=20_000)
+        config.completion.rank = 0
         config.options.update(rays=2048, samples=16, empty_points=2048, lowest=32, grid=96)
         config.model.update(width=64, octaves=2)
     elif preset == "paper":
         config.size, config.base_size, config.channels = 256, 64, 32
         config.steps, config.at_once = 3000, 4
         config.joint.update(subjects=1000, group=8, visit=50, steps=200_000)
+        config.completion.rank = 0
         config.options.update(rays=4096, samples=24, empty_points=4096, lowest=64, grid=128)
         config.model.update(width=128, octaves=2)
     elif preset != "nano":

@@ -17,7 +17,7 @@ from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
-from rodin_jax.train.eigenplanes import components
+from rodin_jax.train.components import components
 from rodin_jax.train.export import write_export
 
 SIZE, BASE, CHANNELS, DIM, LENGTH = 16, 8, 4, 8, 12

@@ -87,7 +87,7 @@ def unpack(stored: Mapping[str, Array | np.ndarray], numbers: int, rank: int) ->
     which no direction among some ten thousand dimensions notices, and saves three quarters.
 
     Args:
-      stored: what `rodin_jax.train.eigenplanes.components` made.
+      stored: what `rodin_jax.train.components.components` made.
       numbers: of a set of planes.
       rank: how many components there should be.
 

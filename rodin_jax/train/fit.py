@@ -1,10 +1,15 @@
 """The fit stage (paper 3.1, supplement B.2): many subjects to planes that share one decoder.
 
 Joint stage over the first subjects, then the decoder is frozen and every subject is fitted to it,
-several at once. A stopped run continues: the joint stage from ``workdir/joint``, which gives way to
-the decoder in ``workdir/joint.safetensors``, and then after the subjects in ``workdir/planes``.
+several at once. With ``config.completion`` the first subjects are fitted twice: all that can be
+learned from their planes about others' (`rodin_jax.train.completion`) then helps every fit.
+
+A stopped run continues: the joint stage from ``workdir/joint``, which gives way to the decoder in
+``workdir/joint.safetensors``; then after the subjects in ``workdir/first``, which give way to
+``workdir/completion.safetensors``, and in ``workdir/planes``.
 """
 
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -25,7 +30,7 @@ from rodin_jax.data.builder import load_subjects
 from rodin_jax.data.planes import FittedSubject, PlanesStore, PlanesWriter, compute_statistics
 from rodin_jax.nn import decoder as decoders
 from rodin_jax.nn import weights
-from rodin_jax.train import export, fitting
+from rodin_jax.train import completion, export, fitting
 from rodin_jax.train.fitter import Fitter, in_this_process, training_views
 from rodin_jax.train.joint import fit_jointly
 
@@ -56,11 +61,16 @@ def run(
     options = fitting.FitOptions(**config.options.to_dict())
     params, mean = _shared_decoder(config, subjects, total, decoder, options, workdir)
     digest = _digest(params)
+    fitter = Fitter(
+        config.data_dir, decoder, params, mean, options, config.steps, config.rate,
+        config.at_once, config.seed + 1,
+    )  # fmt: skip
+    if config.completion.rank:
+        learned = _completion(config, fitter, total, digest, workdir, fit_in)
+        fitter = dataclasses.replace(
+            fitter, learned=learned, steps=config.completion.steps, fine_rate=config.completion.rate
+        )
     with PlanesWriter(workdir / "planes", config.shard_size, digest) as writer:
-        fitter = Fitter(
-            config.data_dir, decoder, params, mean, options, config.steps, config.rate,
-            config.at_once, config.seed + 1,
-        )  # fmt: skip
         _fit_all(fitter, total, writer, fit_in)
     store = PlanesStore(workdir / "planes")
     compute_statistics(store, sorted({config.base_size, config.size}))
@@ -80,7 +90,7 @@ def run(
             "seconds": round(time.perf_counter() - begin, 1),
             "subjects": len(store),
             "joint_subjects": min(config.joint.subjects, total),
-            "steps_a_subject": config.steps,
+            "steps_a_subject": fitter.steps,
             "held_out_psnr": round(float(np.mean(quality)), 3),
         },
     )
@@ -114,6 +124,19 @@ def _shared_decoder(config, subjects, total, decoder, options, workdir):
     shutil.rmtree(workdir / "joint", ignore_errors=True)
     found = weights.load_params(kept)
     return found["params"], jnp.asarray(found["mean_planes"])
+
+
+def _completion(config, fitter, total, digest, workdir, fit_in):
+    """What the first subjects' planes say of others': read if there, else fitted and learned."""
+    kept = workdir / "completion.safetensors"
+    if not kept.exists():
+        first = workdir / "first"
+        with PlanesWriter(first, config.shard_size, digest) as writer:
+            _fit_all(fitter, min(config.completion.subjects, total), writer, fit_in)
+        planes = PlanesStore(first).planes_array()
+        weights.save_params(kept, completion.learn(planes, config.completion.rank))
+    shutil.rmtree(workdir / "first", ignore_errors=True)
+    return weights.load_params(kept)
 
 
 def _fit_all(fitter: Fitter, total: int, writer: PlanesWriter, fit_in: FitIn) -> None:

@@ -6,7 +6,7 @@ this process and the workers of a cluster: a subject's planes depend on its numb
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from rodin_jax.nn import decoder as decoders
 from rodin_jax.occupancy import render_view
 from rodin_jax.rendering import over
 from rodin_jax.train import fitting
+from rodin_jax.train.completion import completion_of
 from rodin_jax.train.joint import spread
 
 _SAMPLES = 16  # field evaluations a ray when a held-out view is drawn
@@ -41,6 +42,8 @@ class Fitter:
       rate: initial learning rate.
       at_once: subjects on each device.
       seed: of the fits' random numbers.
+      learned: what `completion.learn` knows of other subjects; None starts from ``start`` alone.
+      fine_rate: initial learning rate after the completion.
     """
 
     data_dir: str
@@ -52,6 +55,8 @@ class Fitter:
     rate: float
     at_once: int
     seed: int
+    learned: Mapping[str, Array | np.ndarray] | None = None
+    fine_rate: float = 0.0
 
     @property
     def group(self) -> int:
@@ -73,7 +78,8 @@ class Fitter:
         seeds = jnp.asarray([*numbers, *[numbers[-1]] * missing])
         planes, pictures = jax.device_get(
             self._fit_many(
-                self.start, self.params, np.stack(views), _stack(cameras), _stack(held_out),
+                self.start, self._complete, self.params, np.stack(views), _stack(cameras),
+                _stack(held_out),
                 jax.vmap(lambda i: jax.random.fold_in(jax.random.key(self.seed), i))(seeds),
             )
         )  # fmt: skip
@@ -88,15 +94,21 @@ class Fitter:
         return load_subjects(self.data_dir, "train")
 
     @functools.cached_property
-    def _fit_many(self):
-        return spread(self._fit_one, (False, False, True, True, True, True))
+    def _complete(self):
+        if self.learned is None:
+            return None
+        return completion_of(self.learned, self.start.shape, self.start.shape[-2] // 4)
 
-    def _fit_one(self, start, params, images, camera, held_out, key):
+    @functools.cached_property
+    def _fit_many(self):
+        return spread(self._fit_one, (False, False, False, True, True, True, True))
+
+    def _fit_one(self, start, complete, params, images, camera, held_out, key):
         decoder, grid = self.decoder, self.options.grid
         scene = fitting.prepare(images, camera, grid=grid)
         planes, _ = fitting.fit_planes(
             start, params, scene, key, decoder=decoder, options=self.options, steps=self.steps,
-            rate=self.rate,
+            rate=self.rate, complete=complete, fine_rate=self.fine_rate,
         )  # fmt: skip
         # What is stored is measured: half precision, and the hull forgotten.
         planes = planes.astype(jnp.float16)

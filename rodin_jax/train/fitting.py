@@ -24,6 +24,7 @@ from rodin_jax.occupancy import (
     widen,
 )
 from rodin_jax.rendering import distortion, over
+from rodin_jax.train.completion import Completion
 from rodin_jax.types import pytree, static
 
 
@@ -188,9 +189,13 @@ def loss(
 
 
 def plane_optimizer(steps: int, rate: float = 3e-2, final: float = 0.05):
-    """Adam for features, its rate falling geometrically to ``final`` of the start."""
+    """Adam for features, its rate falling geometrically to ``final`` of the start.
+
+    Its epsilon is a hundred times the usual one: features that no picture shows have gradients
+    about that small, and Adam would else let them wander as fast as all others.
+    """
     schedule = optax.exponential_decay(rate, steps, final)
-    return optax.adam(schedule, b1=0.9, b2=0.99)
+    return optax.adam(schedule, b1=0.9, b2=0.99, eps=1e-6)
 
 
 def look_again(planes, params, occupancy: Occupancy, *, decoder, grid: int) -> Occupancy:
@@ -210,12 +215,15 @@ def fit_planes(
     options: FitOptions,
     steps: int,
     rate: float = 3e-2,
+    complete: Completion | None = None,
+    fine_rate: float = 1.5e-2,
 ):
     """Fits one subject with a frozen decoder, coarse to fine.
 
     The planes are fitted at a quarter, at half and at all of their resolution. Coarse texels are
     met by many rays and settle quickly; finer ones then only add detail. Before each part but
-    the first the occupancy is surveyed again, so that samples gather at the surface.
+    the first the occupancy is surveyed again, so that samples gather at the surface. Where
+    ``complete`` knows other subjects, it takes the place of the part at half resolution.
 
     Args:
       planes: where to start, e.g. the mean of other subjects.
@@ -224,16 +232,24 @@ def fit_planes(
       key: consumed.
       decoder: the network.
       options: weights and sizes.
-      steps: in all; half of them at full resolution.
+      steps: in all; a quarter of them at each coarser resolution.
       rate: initial learning rate.
+      complete: guesses fine planes from coarse ones.
+      fine_rate: initial learning rate of what it has guessed.
 
     Returns:
       The fitted planes and the mean MSE of the last quarter of the steps.
     """
     size = planes.shape[-2]
     occupancy = scene.occupancy
-    parts = [(size // 4, steps // 4, rate), (size // 2, steps // 4, rate), (size, steps // 2, rate)]
+    coarse = (size // 4, steps // 4, rate)
+    if complete is None:
+        parts = [coarse, (size // 2, steps // 4, rate), (size, steps // 2, rate)]
+    else:
+        parts = [coarse, (size, steps - steps // 4, fine_rate)]
     for resolution, count, start in parts:
+        if complete is not None and resolution == size:
+            planes = complete(planes)
         planes = triplanes.resize(planes, resolution)
         here = Scene(scene.images, scene.camera, scene.active, scene.count, occupancy)
         key, part_key = jax.random.split(key)

@@ -9,6 +9,7 @@ from rodin_jax.diffusion import schedules
 from rodin_jax.nn.eigenplanes import CoefficientNet, unpack
 from rodin_jax.train import base, eigenplanes
 from rodin_jax.train import state as train_state
+from rodin_jax.train.components import components, explained
 from rodin_jax.train.export import read_export
 
 SHAPE = (3, 8, 8, 4)
@@ -25,7 +26,7 @@ def planes_of_rank(rank, count=40, seed=0):
 
 def test_components_are_found_and_stored_in_bytes():
     planes, basis, c = planes_of_rank(3)
-    stored = eigenplanes.components(planes, 3)
+    stored = components(planes, 3)
     assert stored["basis"].dtype == np.int8 and stored["basis"].shape == (768, 3)
     eigen = unpack(stored, 768, 3)
     # The same directions, but for the sample's own correlations: compare spans.
@@ -34,20 +35,20 @@ def test_components_are_found_and_stored_in_bytes():
     np.testing.assert_allclose(np.linalg.norm(eigen.basis, axis=0), 1, atol=1e-5)
     sample = np.linalg.eigvalsh(np.cov(c.T, bias=True))[::-1]
     np.testing.assert_allclose(eigen.spectrum, sample, rtol=0.01)
-    assert eigenplanes.explained(eigen, planes) == pytest.approx(1, abs=0.002)
+    assert explained(eigen, planes) == pytest.approx(1, abs=0.002)
     back = eigen.with_coefficients(
         jnp.broadcast_to(planes.mean(0), planes.shape), eigen.coefficients(jnp.asarray(planes))
     )
     error = np.square(np.asarray(back) - planes).mean() / planes.var(0).mean()
     assert error < 2e-3
     with pytest.raises(ValueError, match="fewer than 40"):
-        eigenplanes.components(planes, 40)
+        components(planes, 40)
 
 
 def test_the_network_learns_what_is_not_gaussian():
     # Coefficients of +1 or -1: knowing the Gaussian posterior alone leaves a loss of 1.
     planes, *_ = planes_of_rank(2)
-    eigen = unpack(eigenplanes.components(planes, 2), 768, 2)
+    eigen = unpack(components(planes, 2), 768, 2)
     rng = np.random.default_rng(0)
     signs = rng.choice([-1.0, 1.0], (512, 2)).astype(np.float32)
     c, z = eigen.mean + jnp.sqrt(eigen.spectrum) * signs, jnp.zeros((512, 1))
