@@ -32,7 +32,16 @@ def test_every_rodin_command_parses():
         program, *arguments = shlex.split(command, comments=True)
         assert program == "rodin"
         seen.add(cli.parser().parse_args(arguments).run)
-    assert {"generate", "edit", "interpolate", "render", "export", "fit", "data"} <= seen
+    assert {
+        "generate",
+        "edit",
+        "interpolate",
+        "render",
+        "export",
+        "fit",
+        "data",
+        "evaluate",
+    } <= seen
 
 
 def test_examples_run_as_a_reader_would_run_them(tmp_path):

@@ -34,7 +34,7 @@ from rodin_jax.evaluation import (
     trajectory,
 )
 from rodin_jax.evaluation.bench import LARGEST_COUNT, LARGEST_SEED, Bench, Track
-from rodin_jax.evaluation.page import Section, page, plain, write_json
+from rodin_jax.evaluation.page import Section, as_html, as_json, plain
 from rodin_jax.pipeline import PromptWarning, RequestError, RodinPipeline
 from rodin_jax.train.fitted import open_store
 
@@ -71,7 +71,7 @@ class Report:
 
     def write(self, folder: str | os.PathLike) -> None:
         """Writes ``report.json`` and ``report.html`` into a folder that exists."""
-        json, html = write_json(self.document), page(self.document, self.sections)
+        json, html = as_json(self.document), as_html(self.document, self.sections)
         Path(folder, "report.json").write_text(json, encoding="utf-8")
         Path(folder, "report.html").write_text(html, encoding="utf-8")
 

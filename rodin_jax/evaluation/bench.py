@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from rodin_jax import occupancy, rendering
+from rodin_jax import avatar_programs
 from rodin_jax.cameras import Camera
 from rodin_jax.data import avatars
 from rodin_jax.data.images import over_white
@@ -17,9 +17,10 @@ from rodin_jax.data.planes import PlanesStore
 from rodin_jax.evaluation.judges import Eye, Reader
 from rodin_jax.evaluation.people import Crowd
 from rodin_jax.nn.decoder import Decoder
-from rodin_jax.nn.decoder import density as planes_density
 from rodin_jax.nn.decoder import field as planes_field
+from rodin_jax.occupancy import Occupancy, render_view
 from rodin_jax.pipeline import RodinPipeline
+from rodin_jax.rendering import over
 from rodin_jax.sampling import Noise
 
 Track = Callable[[Iterable, str], Iterable]
@@ -29,7 +30,7 @@ _RANGE = 100_000
 KINDS = ("samples", "photos", "prompts", "edits", "ends", "thoughts", "timing")
 LARGEST_SEED = 2**32 // (_RANGE * 10) - 1
 LARGEST_COUNT = _RANGE // 2
-_GRID, _SAMPLES, _CHUNK = 128, 16, 65536
+_SAMPLES = 16  # field evaluations a ray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +137,10 @@ class Bench:
     ) -> UInt8[np.ndarray, "v s s 3"]:
         """Pictures of planes over white from v cameras."""
         part = (pipeline or self.pipeline).bundle.parts["decoder"]
-        return np.asarray(_views(part.module, part.params, planes, camera, self.size))
+        grid = avatar_programs.survey(part.module, part.params, planes)
+        views = [jax.tree.map(lambda x, i=i: x[i], camera) for i in range(len(camera.pose))]
+        drawn = [_view(part.module, part.params, planes, grid, v, self.size) for v in views]
+        return np.stack([np.asarray(picture) for picture in drawn])
 
     def fronts(
         self, z: Float[Array, "n d"], noise: Sequence[Noise], what: str
@@ -159,15 +163,9 @@ def sheet(pictures: UInt8[np.ndarray, "n s s 3"], columns: int) -> UInt8[np.ndar
     return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
-def _views(decoder: Decoder, params, planes: Planes, camera: Camera, size: int):
-    """Surveys once, then draws every view, uint8."""
-    solid = functools.partial(planes_density, decoder, params, planes)
-    grid = occupancy.survey_closely(solid, _GRID, chunk=_CHUNK)
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _view(decoder: Decoder, params, planes: Planes, grid: Occupancy, camera: Camera, size: int):
+    """One view, as `Avatar.render` draws it, from any camera; uint8."""
     field = planes_field(decoder, params, planes)
-
-    def draw(one: Camera):
-        picture = occupancy.render_view(field, grid, one, size, size, samples=_SAMPLES)
-        return jnp.round(255 * jnp.clip(rendering.over(picture, 1.0), 0, 1)).astype(jnp.uint8)
-
-    return jax.lax.map(draw, camera)
+    picture = render_view(field, grid, camera, size, size, samples=_SAMPLES)
+    return jnp.round(255 * jnp.clip(over(picture, 1.0), 0, 1)).astype(jnp.uint8)

@@ -74,12 +74,13 @@ def measure(bench: Bench) -> Section:
     pictures = bench.fronts(jnp.concatenate([z, *edited]), noise, "edits")
     shape = (len(EDITS) + 1, len(seeds))
     before, *after = pictures.reshape(*shape, *pictures.shape[1:])
-    said = np.array(bench.reader.read(pictures), object).reshape(shape)
+    said, n = bench.reader.read(pictures), len(seeds)
+    said = [said[i : i + n] for i in range(0, len(said), n)]
     features = bench.eye.features(pictures)
     features = features / np.linalg.norm(features, axis=1, keepdims=True)
     features = features.reshape(*shape, -1)
     rows = [
-        judge(edit, said[0], said[i + 1], (features[0] * features[i + 1]).sum(-1))
+        judge(edit, said[0], said[i + 1], (features[0] * features[i + 1]).sum(-1).tolist())
         for i, edit in enumerate(EDITS)
     ]
     total = summary(rows, len(seeds))
@@ -135,7 +136,7 @@ def judge(
         "new": len(new),
         "appears_new": float(np.mean(new)) if new else None,
         "kept": float(np.mean(kept)),
-        "likeness": float(np.mean(np.asarray(likeness))),
+        "likeness": float(np.mean(likeness)),
     }
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,7 +22,7 @@ from rodin_jax.train.portraits import shrink
 from rodin_jax.triplanes import resize_matrix
 
 Pixels = UInt8[np.ndarray, "n s s 3"]
-_AT_ONCE = 64
+_AT_ONCE = 32  # pictures; fewer are filled up, so that one program does for all
 # Questions the report is about: what people call them, and what the probe is asked.
 JUDGED = {
     "hair colour": "hair_colour",
@@ -66,8 +66,8 @@ def tower(bundle: Bundle) -> Eye:
     part = bundle.parts["clip"]
 
     def features(pictures):
-        found = towers.encode_images(part.module, part.params, pictures, batch_size=_AT_ONCE)
-        return np.asarray(towers.normalise(found))
+        found = [towers.encode_images(part.module, part.params, p) for p in _full(pictures)]
+        return np.asarray(towers.normalise(jnp.concatenate(found)))[: len(pictures)]
 
     levels = functools.partial(towers.image_levels, part.module, part.params)
     return Eye(f"the bundle's own image tower ({part.module.dim} features)", features, levels)
@@ -87,12 +87,18 @@ def vgg16(path: str | os.PathLike) -> Eye:
         return deep.apply(params, pictures / 255.0)[-1].mean((1, 2))
 
     def features(pictures):
-        parts = range(0, len(pictures), _AT_ONCE)
-        return np.concatenate([np.asarray(pooled(pictures[i : i + _AT_ONCE])) for i in parts])
+        found = [np.asarray(pooled(part)) for part in _full(pictures)]
+        return np.concatenate(found)[: len(pictures)]
 
     names = [f"conv_{number}" for stage in STAGES[: shallow.stages] for number, _ in stage]
     first = {"params": {name: params["params"][name] for name in names}}
     return Eye("VGG16 (512 features)", features, lambda x: shallow.apply(first, x))
+
+
+def _full(pictures: Pixels) -> Iterator[np.ndarray]:
+    """Parts of `_AT_ONCE` pictures; the last one is filled up with its last picture."""
+    rows = np.arange(len(pictures) + -len(pictures) % _AT_ONCE).reshape(-1, _AT_ONCE)
+    yield from (pictures[np.minimum(part, len(pictures) - 1)] for part in rows)
 
 
 @dataclasses.dataclass(frozen=True)

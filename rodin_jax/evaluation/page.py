@@ -163,7 +163,7 @@ def plain(value: Any) -> Any:
     return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
-def page(document: Mapping[str, Any], sections: Mapping[str, Section]) -> str:
+def as_html(document: Mapping[str, Any], sections: Mapping[str, Section]) -> str:
     """The whole report as HTML.
 
     Args:
@@ -190,7 +190,7 @@ def page(document: Mapping[str, Any], sections: Mapping[str, Section]) -> str:
     )
 
 
-def write_json(document: Mapping[str, Any]) -> str:
+def as_json(document: Mapping[str, Any]) -> str:
     """``report.json``."""
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 

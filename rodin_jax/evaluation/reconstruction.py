@@ -1,5 +1,6 @@
 """One photo of an unseen person to an avatar, seen from all round (suppl. C.5, table 1)."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -70,10 +71,15 @@ def measure(bench: Bench) -> Section:
 
 def compare(bench: Bench, drawn: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float]:
     """Means of PSNR (dB), SSIM and perceptual distance over views, uint8 ``[v, s, s, 3]``."""
-    a, b = drawn / np.float32(255), wanted / np.float32(255)
-    psnr = [metrics.decibels(float(error)) for error in metrics.mse(a, b)]
-    ssim = float(np.mean(metrics.ssim(a, b)))
-    return float(np.mean(psnr)), ssim, float(bench.eye.distance(drawn, wanted).mean())
+    error, ssim = _alike(drawn, wanted)
+    psnr = [metrics.decibels(float(x)) for x in error]
+    return float(np.mean(psnr)), float(ssim.mean()), float(bench.eye.distance(drawn, wanted).mean())
+
+
+@jax.jit
+def _alike(a, b):
+    """Mean squared errors and SSIM."""
+    return metrics.mse(a / 255.0, b / 255.0), metrics.ssim(a / 255.0, b / 255.0)
 
 
 def _strip(subject, wanted, drawn):

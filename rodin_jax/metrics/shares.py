@@ -12,4 +12,5 @@ def wilson(right: int, asked: int) -> tuple[float, float]:
     share, z = right / asked, _NORMAL**2 / asked
     middle = share + z / 2
     half = _NORMAL * math.sqrt(share * (1 - share) / asked + z / (4 * asked))
-    return max(0.0, (middle - half) / (1 + z)), min(1.0, (middle + half) / (1 + z))
+    low = 0.0 if right == 0 else (middle - half) / (1 + z)
+    return low, 1.0 if right == asked else (middle + half) / (1 + z)

@@ -165,10 +165,10 @@ def augment(
 
 
 def predict(
-    probe: Probe, params, images: UInt8[np.ndarray, "n s s 3"], *, batch_size: int = 100
+    probe: Probe, params, images: UInt8[np.ndarray, "n s s 3"], *, batch_size: int = 32
 ) -> Int[np.ndarray, "n q"]:
     """The likeliest answer to every question, by shifted pictures and their mirror images."""
-    batch_size, parts = min(batch_size, len(images)), []
+    parts = []
     for start in range(0, len(images), batch_size):
         part = images[start : start + batch_size]
         # The last part is filled up, so that one program does for all.
