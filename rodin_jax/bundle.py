@@ -311,10 +311,8 @@ def _inputs(name: str, parts: dict[str, Part], planes: dict[str, int]) -> tuple:
     f32 = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
     t = jax.ShapeDtypeStruct((1,), jnp.int32)
     tokens = jax.ShapeDtypeStruct((1, clip.text_length), jnp.int32)
-    words = f32((1, clip.text_length, clip.text_width))
-    z = f32((1, clip.dim))
-    rank = parts["eigenplanes"].module.rank if "eigenplanes" in parts else 1
-    edge = parts["probe"].module.image_size if "probe" in parts else 1
+    words, z = f32((1, clip.text_length, clip.text_width)), f32((1, clip.dim))
+    rank, edge = (getattr(parts[name].module, n, 1) for n in ("rank", "image_size"))
     return {
         "decoder": (f32((1, c)), f32((1, 3))),
         "base": (f32((1, 3, base, base, c)), t, z),

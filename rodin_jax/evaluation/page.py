@@ -48,7 +48,7 @@ class Table:
         head = "".join(f"<th>{_text(heading)}</th>" for heading in self.columns.values())
         body = "".join(
             "<tr>"
-            + "".join(f"<td>{shown(row.get(k), h)}</td>" for k, h in self.columns.items())
+            + "".join(f"<td>{shown(plain(row.get(k)), h)}</td>" for k, h in self.columns.items())
             + "</tr>"
             for row in self.rows
         )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def made_up(
       cache: where pictures are kept; by default in the user's cache folder.
       processes: as in `render_subjects.render_all`.
     """
-    folder = Path(cache) if cache is not None else user_cache("people")
+    folder = _kept_in() if cache is None else Path(cache)
     world = WORLD + seed
 
     def drawn(subjects, views):
@@ -98,6 +99,18 @@ def from_data(data_dir: str | os.PathLike, count: int, around: int, views: int) 
         f"{len(found)} people of the validation and test splits of {data_dir}",
         [learned[i].front for i in range(len(learned))],
     )
+
+
+def _kept_in() -> Path:
+    """The user's cache folder or, where that cannot be written, a temporary one."""
+    try:
+        folder = user_cache("people")
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    except (OSError, RuntimeError):  # RuntimeError: there is no home
+        pass
+    return Path(tempfile.mkdtemp(prefix="rodin_jax-people-"))
 
 
 def _subject(fields) -> Subject:
