@@ -3,15 +3,14 @@
 import dataclasses
 import json
 import re
-import sys
 import warnings
-from pathlib import Path
 from typing import ClassVar
 
 import crowd
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_bundle
 
 from rodin_jax import evaluation
 from rodin_jax.cameras import orbit
@@ -21,9 +20,6 @@ from rodin_jax.evaluation.bench import Bench
 from rodin_jax.evaluation.judges import Reader
 from rodin_jax.pipeline import RodinPipeline
 from rodin_jax.train.probe import answers
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +152,8 @@ def test_true_pictures_are_fully_faithful_to_their_sentences(bundle, monkeypatch
             pass
 
         def read(self, pictures):
-            return [
-                dict.fromkeys(judges.JUDGED.values(), "?") | truth[p.tobytes()] for p in pictures
-            ]
+            nothing = dict.fromkeys(judges.JUDGED.values(), "?")
+            return [nothing | truth[picture.tobytes()] for picture in pictures]
 
     look = looking(bundle, 6, reader=Oracle())
     monkeypatch.setattr(Bench, "fronts", lambda self, z, noise, what: self.real[: len(noise)])
