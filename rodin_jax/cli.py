@@ -186,8 +186,9 @@ def parser() -> Parser:
     )  # fmt: skip
     c.add_argument("--only", metavar="NAMES", help="sections, with commas (default: all)")
     c.add_argument(
-        "--count", type=int, default=32, metavar="N", help="avatars in a set (default: 32)"
-    )
+        "--count", type=int, default=16, metavar="N",
+        help="avatars in a set (default: 16, some six minutes of processor time)",
+    )  # fmt: skip
     c.add_argument("--seed", type=int, default=0, metavar="N")
     c.add_argument("--processes", type=int, metavar="N", help="that draw people")
     add_out(c)

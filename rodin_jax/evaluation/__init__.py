@@ -40,7 +40,7 @@ from rodin_jax.train.fitted import open_store
 
 __all__ = ["COUNT", "SECTIONS", "Report", "evaluate"]
 
-COUNT = 32
+COUNT = 16
 SECTIONS: dict[str, Callable[[Bench], Section]] = {
     "samples": frechet.measure,
     "photo": reconstruction.measure,
