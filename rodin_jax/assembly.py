@@ -37,7 +37,7 @@ def assemble(
 
     Args:
       exports: stage work folders or their ``export`` folders, one for each part, in any order; the
-        refiner's may be left out.
+        refiner's, the eigenplanes' and the probe's may be left out.
       out: the new bundle's folder.
       preset: name of the preset, for the record.
       sampling: fields of `Sampling` that differ from its defaults.

@@ -5,8 +5,8 @@
     <part>.safetensors weights under ``params/``, statistics beside them
     tokenizer.json     the words the text tower knows
 
-The parts are decoder, base, upsampler, latent, text and clip; a bundle may have eigenplanes and a
-refiner too. The same folder may live on the Hugging Face hub.
+The parts are decoder, base, upsampler, latent, text and clip; a bundle may have eigenplanes, a
+refiner and a probe too. The same folder may live on the Hugging Face hub.
 """
 
 import dataclasses
@@ -30,6 +30,7 @@ from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.decoder import Decoder
 from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, unpack
 from rodin_jax.nn.latent import LatentNet
+from rodin_jax.nn.probe import Probe
 from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
@@ -47,8 +48,9 @@ MODULES = {
     "clip": Clip,
     "eigenplanes": CoefficientNet,
     "refiner": Refiner,
+    "probe": Probe,
 }
-OPTIONAL = frozenset({"eigenplanes", "refiner"})
+OPTIONAL = frozenset({"eigenplanes", "refiner", "probe"})
 DIFFUSION = ("base", "upsampler", "latent", "text", "eigenplanes")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -309,9 +311,8 @@ def _inputs(name: str, parts: dict[str, Part], planes: dict[str, int]) -> tuple:
     f32 = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
     t = jax.ShapeDtypeStruct((1,), jnp.int32)
     tokens = jax.ShapeDtypeStruct((1, clip.text_length), jnp.int32)
-    words = f32((1, clip.text_length, clip.text_width))
-    z = f32((1, clip.dim))
-    rank = parts["eigenplanes"].module.rank if "eigenplanes" in parts else 1
+    words, z = f32((1, clip.text_length, clip.text_width)), f32((1, clip.dim))
+    rank, edge = (getattr(parts[name].module, n, 1) for n in ("rank", "image_size"))
     return {
         "decoder": (f32((1, c)), f32((1, 3))),
         "base": (f32((1, 3, base, base, c)), t, z),
@@ -321,6 +322,7 @@ def _inputs(name: str, parts: dict[str, Part], planes: dict[str, int]) -> tuple:
         "clip": (f32((1, clip.image_size, clip.image_size, 3)), tokens),
         "eigenplanes": (f32((1, rank)), t, z),
         "refiner": (f32((1, 8, 8, 3)),),
+        "probe": (f32((1, edge, edge, 3)),),
     }[name]
 
 

@@ -1,7 +1,8 @@
 """The command ``rodin``: arguments, exit codes and one-line errors.
 
-Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted. The work is in `cli_commands`, imported
-when a command runs, so that ``--help`` is quick. ``RODIN_TRACEBACK=1`` shows where an error arose.
+Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted. The work is in `cli_commands` and
+`cli_evaluate`, imported when a command runs, so that ``--help`` is quick. ``RODIN_TRACEBACK=1``
+shows where an error arose.
 """
 
 import argparse
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _on_termination()
         with warnings.catch_warnings():
             _say_warnings()
-            command = getattr(importlib.import_module("rodin_jax.cli_commands"), arguments.run)
+            room = importlib.import_module(f"rodin_jax.{arguments.room}")
+            command = getattr(room, arguments.run)
             result, summary = command(arguments)
         print(json.dumps(result) if arguments.json else summary, flush=True)
     except KeyboardInterrupt:
@@ -68,7 +70,7 @@ def parser() -> Parser:
     def add(name: str, text: str, group=commands, run: str | None = None) -> Parser:
         command = group.add_parser(name, help=text, description=text)
         command.add_argument("--json", action="store_true", help="print one JSON line at the end")
-        command.set_defaults(run=run or name)
+        command.set_defaults(run=run or name, room="cli_commands")
         return command
 
     def add_bundle(command):
@@ -171,6 +173,26 @@ def parser() -> Parser:
         "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON line"
     )
     c.set_defaults(run="data_check")
+
+    c = add("evaluate", "Measure a bundle: report.html with pictures, report.json with figures.")
+    add_bundle(c)
+    c.add_argument("--data", metavar="DIR", help="people kept from training (default: drawn now)")
+    c.add_argument("--probe", metavar="RUN_DIR", help="work folder of the probe stage, for text")
+    c.add_argument("--planes", metavar="RUN_DIR", help="work folder of the fit behind the bundle")
+    c.add_argument("--vgg", metavar="FILE", help="VGG16 weights to see likeness with")
+    c.add_argument(
+        "--compare", nargs="+", action="extend", default=[], metavar="NAME=BUNDLE",
+        help="other bundles, for an ablation",
+    )  # fmt: skip
+    c.add_argument("--only", metavar="NAMES", help="sections, with commas (default: all)")
+    c.add_argument(
+        "--count", type=int, default=16, metavar="N",
+        help="avatars in a set (default: 16, some six minutes of processor time)",
+    )  # fmt: skip
+    c.add_argument("--seed", type=int, default=0, metavar="N")
+    c.add_argument("--processes", type=int, metavar="N", help="that draw people")
+    add_out(c)
+    c.set_defaults(room="cli_evaluate")
 
     c = commands.add_parser("bundle", help="Make or check a bundle.", description="Bundles.")
     kinds = c.add_subparsers(metavar="action", required=True, parser_class=Parser)

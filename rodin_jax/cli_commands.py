@@ -65,7 +65,8 @@ def generate(a: argparse.Namespace) -> Result:
             (folder / name).mkdir(exist_ok=True)
             avatar.write(folder / name, media=media, track=track)
     places = [str(Path(a.out) / name) for name in names]
-    result = {"avatars": places, "seed": a.seed, "prompt": a.prompt, **watch.times()}
+    result = {"avatars": places, "seed": a.seed, "prompt": a.prompt}
+    result |= _unknown(pipeline, a.prompt) | watch.times()
     return result, "\n".join(f"wrote {place}" for place in places)
 
 
@@ -77,12 +78,12 @@ def edit(a: argparse.Namespace) -> Result:
     avatar = Avatar.load(a.avatar)
     with whole_folder(a.out) as folder:
         watch = Stopwatch()
-        edited = _pipeline(a.bundle).edit(
-            avatar, a.prompt, a.source, strength=a.strength, guidance=a.guidance
-        )
+        pipeline = _pipeline(a.bundle)
+        edited = pipeline.edit(avatar, a.prompt, a.source, strength=a.strength, guidance=a.guidance)
         edited.write(folder, media=media, track=track)
     result = {"avatars": [str(a.out)], "seed": edited.recipe.seed, "prompt": a.prompt}
-    return result | watch.times(), f"wrote {a.out}"
+    result |= _unknown(pipeline, a.prompt, a.source) | watch.times()
+    return result, f"wrote {a.out}"
 
 
 def interpolate(a: argparse.Namespace) -> Result:
@@ -355,6 +356,12 @@ def _pipeline(path: str | None):
     from rodin_jax.pipeline import RodinPipeline
 
     return RodinPipeline.from_pretrained(path)
+
+
+def _unknown(pipeline, *sentences: str | None) -> dict[str, list[str]]:
+    """Words that the model has never read; they were warned of, too."""
+    words = (word for text in sentences if text for word in pipeline.unknown_words(text))
+    return {"unknown_words": list(dict.fromkeys(words))}
 
 
 def _media(a: argparse.Namespace):

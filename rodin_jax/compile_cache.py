@@ -4,6 +4,15 @@ import os
 from pathlib import Path
 
 
+def user_cache(name: str) -> Path:
+    """The folder ``rodin_jax/NAME`` in ``$XDG_CACHE_HOME`` or ``~/.cache``; it need not exist.
+
+    Raises:
+      RuntimeError: there is no home.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rodin_jax" / name
+
+
 def enable() -> Path | None:
     """Turns the cache on in the user's cache folder; call it before the first compilation.
 
@@ -18,8 +27,7 @@ def enable() -> Path | None:
     if chosen == "":
         return None
     try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = Path(chosen) if chosen else home / "rodin_jax" / "xla"
+        folder = Path(chosen) if chosen else user_cache("xla")
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # RuntimeError: there is no home
         return None

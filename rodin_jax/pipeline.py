@@ -23,10 +23,12 @@ from PIL import Image
 
 from rodin_jax import sampling
 from rodin_jax.avatar import Avatar, Recipe
-from rodin_jax.bundle import Bundle, Part, load_bundle
+from rodin_jax.bundle import load_bundle
 from rodin_jax.data.images import from_pixels, read_image
 from rodin_jax.nn import clip as towers
-from rodin_jax.nn.eigenplanes import Inside
+from rodin_jax.synthesis import RequestError, Synthesis
+
+__all__ = ["PromptWarning", "RequestError", "RodinPipeline"]
 
 NEUTRAL = "a portrait of a person"
 MAX_WORDS = 200
@@ -34,21 +36,12 @@ SMALLEST_IMAGE = 16
 Track = Callable[[Iterable, str], Iterable]
 
 
-class RequestError(ValueError):
-    """Something was asked that cannot be done; the message is one line."""
-
-    exit_code = 2
-
-
 class PromptWarning(UserWarning):
     """Part of a prompt will not be understood."""
 
 
-class RodinPipeline:
+class RodinPipeline(Synthesis):
     """Makes avatars with a bundle; see the module's picture."""
-
-    def __init__(self, bundle: Bundle):
-        self.bundle = bundle
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | os.PathLike | None = None) -> "RodinPipeline":
@@ -86,19 +79,11 @@ class RodinPipeline:
           RequestError: an empty or endless prompt, or a number out of range.
           ImageError: an unreadable picture.
         """
-        if prompt is not None and image is not None:
-            raise RequestError("give a prompt or an image, not both")
         if not 1 <= num <= 10_000:
             raise RequestError(f"num must be 1 to 10000, got {num}")
         for s in (seed, seed + num - 1):
             _check_seed(s)
-        if prompt is not None:
-            latent = functools.partial(self._text_latent, self._sentence(prompt))
-        elif image is not None:
-            z = self._image_latent(image)
-            latent = lambda seed: z  # noqa: E731
-        else:
-            latent = self._free_latent
+        latent = self._road(prompt, image)
         recipe = Recipe(
             "generate",
             prompt=prompt,
@@ -132,15 +117,10 @@ class RodinPipeline:
           RequestError: the avatar was not sampled (a fit has no latent), or not by this bundle's
             kind of latent; or the prompt is empty.
         """
-        if not np.isfinite(strength):
-            raise RequestError(f"strength must be finite, got {strength}")
         z = self._latent_of(avatar)
-        target = self._sentence(prompt).embedding
-        origin = self._sentence(NEUTRAL if source is None else source, warn=bool(source)).embedding
-        delta = towers.edit_direction(target, origin, self.bundle.latent_std)
         recipe = Recipe("edit", prompt=prompt, image=avatar.recipe.image, source=source)
         return self._avatar(
-            sampling.tame(z + strength * delta),
+            sampling.tame(z + self.direction(prompt, source, strength)),
             avatar.recipe.noise,
             avatar.recipe.steps,
             avatar.recipe.guidance if guidance is None else guidance,
@@ -188,36 +168,46 @@ class RodinPipeline:
             raise RequestError(f"{self.bundle.path}: this bundle has no refiner")
         return dataclasses.replace(avatar, refiner=part.module, refiner_params=part.params)
 
+    def unknown_words(self, prompt: str) -> list[str]:
+        """The words of a prompt that the model has never read, which `generate` warns of."""
+        return self.bundle.tokenizer.unknown_words(prompt)
+
+    def latent(
+        self,
+        prompt: str | None = None,
+        image: str | os.PathLike | Image.Image | np.ndarray | None = None,
+        seed: int = 0,
+    ) -> Float[Array, "1 d"]:
+        """The latent z that `generate` conditions on; arguments as there."""
+        _check_seed(seed)
+        return self._road(prompt, image)(seed)
+
+    def direction(
+        self, prompt: str, source: str | None = None, strength: float | int = 1.0
+    ) -> Float[Array, "1 d"]:
+        """The step in z by which `edit` goes from ``source`` to ``prompt``; arguments as there."""
+        if not np.isfinite(strength):
+            raise RequestError(f"strength must be finite, got {strength}")
+        target = self._sentence(prompt).embedding
+        origin = self._sentence(NEUTRAL if source is None else source, warn=bool(source)).embedding
+        return strength * towers.edit_direction(target, origin, self.bundle.latent_std)
+
+    def _road(self, prompt: str | None, image) -> Callable[[int], Float[Array, "1 d"]]:
+        """From a seed to a latent of what is given: a sentence, a picture or nothing."""
+        if prompt is not None and image is not None:
+            raise RequestError("give a prompt or an image, not both")
+        if prompt is not None:
+            return functools.partial(self._text_latent, self._sentence(prompt))
+        if image is None:
+            return self._free_latent
+        z = self._image_latent(image)
+        return lambda seed: z
+
     def _avatar(self, z, noise: sampling.Noise, steps, guidance, recipe: Recipe, seed) -> Avatar:
-        """Base diffusion and upsampler: latent ``[1, d]`` and noise to planes."""
-        bundle, defaults = self.bundle, self.bundle.sampling
-        steps = self._steps("base", defaults.base_steps if steps is None else steps)
-        guidance = defaults.guidance if guidance is None else float(guidance)
-        if not (np.isfinite(guidance) and 0 <= guidance <= 100):
-            raise RequestError(f"guidance must be 0 to 100, got {guidance}")
-        base, upsampler = bundle.parts["base"], bundle.parts["upsampler"]
-        low = sampling.base_planes(
-            self._diffuser("base", steps),
-            base.params,
-            bundle.low,
-            z,
-            sampling.draw(
-                noise, sampling.BASE, (3, bundle.base_size, bundle.base_size, bundle.channels)
-            ),
-            guidance,
-            sampling.path_key(noise, sampling.BASE),
-            self._inside(),
-        )
-        planes = sampling.full_planes(
-            self._diffuser("upsampler", self._steps("upsampler", defaults.upsampler_steps)),
-            upsampler.params,
-            bundle.high,
-            low,
-            sampling.draw(
-                noise, sampling.UPSAMPLER, (3, bundle.size, bundle.size, bundle.channels)
-            ),
-            sampling.path_key(noise, sampling.UPSAMPLER),
-        )
+        """The avatar of a latent ``[1, d]`` and noise."""
+        steps, guidance = self._settings(steps, guidance)
+        (planes,) = self.planes(z, [noise], steps, guidance)
+        bundle = self.bundle
         decoder = bundle.parts["decoder"]
         recipe = dataclasses.replace(
             recipe,
@@ -287,15 +277,15 @@ class RodinPipeline:
         if words > MAX_WORDS or len(prompt) > 40 * MAX_WORDS:
             raise RequestError(f"the prompt has {words} words, expected at most {MAX_WORDS}")
         tokenizer, part = self.bundle.tokenizer, self.bundle.parts["clip"]
-        if warn and (unknown := tokenizer.unknown_words(prompt)):
+        if warn and (unknown := self.unknown_words(prompt)):
             shown = ", ".join(repr(word) for word in unknown[:8])
             more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-            warnings.warn(f"words the model does not know: {shown}{more}", PromptWarning, 3)
+            warnings.warn(f"words the model does not know: {shown}{more}", PromptWarning, 4)
         length = part.module.text_length
         tokens = tokenizer.encode([prompt], length)
         if (tokens[0] != towers.PAD).all() and tokenizer.encode([prompt], length + 1)[0, -1]:
             warnings.warn(
-                f"only the first {length - 2} words of the prompt are read", PromptWarning, 3
+                f"only the first {length - 2} words of the prompt are read", PromptWarning, 4
             )
         features, embedding = towers.encode_texts(part.module, part.params, tokens)
         mask = jnp.asarray(tokens != towers.PAD)
@@ -311,29 +301,6 @@ class RodinPipeline:
                 f"{self.bundle.latent_dim}: it was made by another bundle"
             )
         return z
-
-    def _inside(self) -> Inside | None:
-        part = self.bundle.parts.get("eigenplanes")
-        share = self.bundle.sampling.outside
-        return part and Inside(self.bundle.eigenplanes, part.params, part.module, share)
-
-    def _diffuser(self, name: str, steps: int) -> sampling.Diffuser:
-        part: Part = self.bundle.parts[name]
-        options = part.process or {}
-        return sampling.Diffuser(
-            part.module,
-            options["schedule"],
-            options["steps"],
-            options["prediction"],
-            options["learned_variance"],
-            self.bundle.sampling.sampler,
-            steps,
-        )
-
-    def _steps(self, name: str, steps: int) -> int:
-        if steps < 1:
-            raise RequestError(f"steps must be at least 1, got {steps}")
-        return min(steps, self.bundle.parts[name].process["steps"])
 
 
 @dataclasses.dataclass(frozen=True)

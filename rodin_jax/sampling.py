@@ -35,6 +35,7 @@ class Diffuser:
     learned_variance: bool
     sampler: str
     steps: int
+    trajectory: bool = False  # also give what x_0 was thought to be at each step
 
     def process(self) -> schedules.Schedule:
         """All timesteps that the network was trained with."""
@@ -52,6 +53,7 @@ class Diffuser:
             prediction=self.prediction,
             learned_variance=self.learned_variance,
             clip=clip,
+            trajectory=self.trajectory,
         )
 
 
@@ -118,7 +120,10 @@ def base_planes(
     key,
     inside: Inside | None = None,
 ):
-    """Normalised low planes; both branches of the guidance go through the network as one batch."""
+    """Normalised low planes; both branches of the guidance go through the network as one batch.
+
+    With ``diffuser.trajectory`` also what they were thought to be at each step.
+    """
 
     def network(x_t, t, z):
         output = diffuser.module.apply({"params": params}, x_t, t, z)
@@ -136,12 +141,12 @@ def base_planes(
 
 @functools.partial(jax.jit, static_argnums=0)
 def full_planes(diffuser, params, statistics: PlaneStatistics, low, noise, key):
-    """Full planes in feature units."""
+    """Full planes in feature units, one for each of the low planes."""
 
     def denoise(x_t, t):
         return diffuser.module.apply({"params": params}, x_t, low, t)
 
-    return statistics.denormalise(diffuser(denoise, noise, key, clip=statistics.bounds()))[0]
+    return statistics.denormalise(diffuser(denoise, noise, key, clip=statistics.bounds()))
 
 
 @functools.partial(jax.jit, static_argnums=0)

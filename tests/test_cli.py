@@ -45,6 +45,7 @@ def test_generate_edit_interpolate(rodin, bundle, tmp_path):
     result = json.loads(out)
     assert result["avatars"] == [str(tmp_path / "a" / "out")] and out.count("\n") == 1
     assert result["seed"] == 1 and result["prompt"] == "a zebra with red hair"
+    assert result["unknown_words"] == ["zebra"]
     assert 0 <= result["compile_seconds"] <= result["seconds"]
     assert names(tmp_path / "a" / "out") == FILES and names(tmp_path / "a") == ["out"]
 

@@ -128,6 +128,8 @@ def test_latents_from_afar_are_pulled_back():
 
 
 def test_unknown_and_surplus_words_are_warned_of(pipeline):
+    assert pipeline.unknown_words("the zebra is in 3 smiling quux.") == ["zebra", "quux"]
+    assert pipeline.unknown_words(PROMPT) == []
     with pytest.warns(PromptWarning, match="does not know: 'zebra', 'quux'"):
         pipeline._sentence("a zebra quux person, a zebra")
     with pytest.warns(PromptWarning, match="only the first 10 words"):

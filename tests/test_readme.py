@@ -33,6 +33,7 @@ def test_every_rodin_command_parses():
         assert program == "rodin"
         seen.add(cli.parser().parse_args(arguments).run)
     assert {"generate", "edit", "interpolate", "render", "export", "fit", "data"} <= seen
+    assert "evaluate" in seen
 
 
 def test_examples_run_as_a_reader_would_run_them(tmp_path):

@@ -10,10 +10,12 @@ from rodin_jax.metrics.sets import (
     Moments,
     diversity,
     frechet_distance,
+    frechet_error,
     kernel_distance,
     moments,
     nearest,
 )
+from rodin_jax.metrics.shares import wilson
 from rodin_jax.metrics.surfaces import chamfer_distance, surface_distance
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "decibels",
     "diversity",
     "frechet_distance",
+    "frechet_error",
     "kernel_distance",
     "moments",
     "mse",
@@ -30,4 +33,5 @@ __all__ = [
     "psnr",
     "ssim",
     "surface_distance",
+    "wilson",
 ]

@@ -53,6 +53,20 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     return float(apart + trace - 2 * np.sqrt(np.maximum(shared, 0)).sum())
 
 
+def frechet_error(features: Set, reference: Moments, *, rounds: int = 50, seed: int = 0) -> float:
+    """Standard error of the Fréchet distance by bootstrap: its spread over resampled ``features``.
+
+    Args:
+      features: of the set whose choice is in question.
+      reference: what it is held against, taken as given.
+      rounds: resamples, of as many features each.
+      seed: of the resampling.
+    """
+    x, rng = _checked(features, 2), np.random.default_rng(seed)
+    drawn = [moments(x[rng.integers(0, len(x), len(x))]) for _ in range(rounds)]
+    return float(np.std([frechet_distance(one, reference) for one in drawn], ddof=1))
+
+
 def kernel_distance(
     a: Set,
     b: Float[Array, "m d"] | Float[np.ndarray, "m d"],

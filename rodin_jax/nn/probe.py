@@ -101,9 +101,9 @@ def log_probabilities(
 ) -> list[Float[Array, "b _"]]:
     """Sums of the answers' log-probabilities over shifted pictures and their mirror images."""
     moved = [jnp.roll(images, shift, (1, 2)) for shift in shifts]
-    ways = [
-        [jax.nn.log_softmax(answer) for answer in probe.apply({"params": params}, view)]
-        for picture in moved
-        for view in (picture, picture[:, :, ::-1])
-    ]
-    return [sum(way) for way in zip(*ways, strict=True)]
+    views = jnp.stack([view for x in moved for view in (x, x[:, :, ::-1])])
+
+    def look(view):
+        return [jax.nn.log_softmax(answer) for answer in probe.apply({"params": params}, view)]
+
+    return [way.sum(0) for way in jax.lax.map(look, views)]

@@ -11,6 +11,15 @@ from jaxtyping import Int
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")  # their ids are 0, 1, 2, 3
+# Words that only hold a sentence together: nothing is lost where they are not known.
+LINKING = frozenset(
+    (
+        "a", "an", "the", "and", "or", "but", "of", "in", "on", "at", "by", "for", "from", "to",
+        "into", "with", "as", "is", "are", "was", "were", "be", "been", "being", "has", "have",
+        "having", "had", "that", "this", "these", "those", "there", "it", "its", "some", "who",
+        "whose", "which", "please",
+    )
+)  # fmt: skip
 
 
 class TokenizerError(ValueError):
@@ -49,9 +58,13 @@ class WordTokenizer:
         return rows
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words of ``text`` that were in no caption, in order, each once; no punctuation."""
-        words = self._words(text)
-        return [w for w in dict.fromkeys(words) if w not in self._known and w.isalnum()]
+        """The words of ``text`` that were in no caption, in order, each once.
+
+        Numbers, punctuation and `LINKING` words are not named.
+        """
+        words = dict.fromkeys(self._words(text))
+        telling = (w for w in words if w.isalnum() and not w.isnumeric() and w not in LINKING)
+        return [w for w in telling if w not in self._known]
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes ``tokenizer.json``; equal vocabularies give equal bytes."""

@@ -28,7 +28,8 @@ class Export:
     """One trained part.
 
     Attributes:
-      part: "decoder", "base", "upsampler", "refiner", "latent", "text" or "clip".
+      part: "decoder", "base", "upsampler", "refiner", "latent", "text", "clip", "eigenplanes" or
+        "probe".
       model: keyword arguments of the network's constructor.
       process: schedule, steps, prediction, learned_variance; None without diffusion.
       params: the network's weights, nested as Flax wants them.

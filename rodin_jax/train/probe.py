@@ -4,6 +4,7 @@ It exports the network and, for each question, its accuracy on people it has not
 that the probe gives means anything without it.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -164,17 +165,22 @@ def augment(
 
 
 def predict(
-    probe: Probe, params, images: UInt8[np.ndarray, "n s s 3"], *, batch_size: int = 100
+    probe: Probe, params, images: UInt8[np.ndarray, "n s s 3"], *, batch_size: int = 32
 ) -> Int[np.ndarray, "n q"]:
     """The likeliest answer to every question, by shifted pictures and their mirror images."""
+    parts = []
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        # The last part is filled up, so that one program does for all.
+        full = np.concatenate([part, np.repeat(part[-1:], batch_size - len(part), axis=0)])
+        parts.append(np.asarray(_likeliest(probe, params, full))[: len(part)])
+    return np.concatenate(parts)
 
-    @jax.jit
-    def likeliest(images):
-        sums = log_probabilities(probe, params, images / 255.0, SHIFTS)
-        return jnp.stack([answer.argmax(-1) for answer in sums], axis=-1)
 
-    parts = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
-    return np.concatenate([np.asarray(likeliest(part)) for part in parts])
+@functools.partial(jax.jit, static_argnums=0)
+def _likeliest(probe: Probe, params, images):
+    sums = log_probabilities(probe, params, images / 255.0, SHIFTS)
+    return jnp.stack([answer.argmax(-1) for answer in sums], axis=-1)
 
 
 def accuracy(

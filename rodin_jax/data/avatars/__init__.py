@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from rodin_jax.cameras import Camera, orbit
 from rodin_jax.data.avatars import distance, renderer
-from rodin_jax.data.avatars.captions import captions, visible
+from rodin_jax.data.avatars.captions import captions, mention, visible
 from rodin_jax.data.avatars.reading import parse
 from rodin_jax.data.avatars.renderer import Layers
 from rodin_jax.data.avatars.sculpture import PART_NAMES
@@ -22,6 +22,7 @@ __all__ = [
     "attributes",
     "captions",
     "front_camera",
+    "mention",
     "parse",
     "render",
     "render_layers",

@@ -4,7 +4,7 @@ What cannot be seen is not said, see `visible`. The words are in `wording`; `rea
 what happens here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -65,6 +65,19 @@ def visible(known: Mapping[str, str]) -> dict[str, str]:
         "pattern": known["clothing"] == "leather jacket",
     }
     return {name: value for name, value in known.items() if not hidden.get(name)}
+
+
+def mention(
+    spec: AvatarSpec, rng: np.random.Generator, names: Collection[str]
+) -> tuple[str, dict[str, str]]:
+    """A sentence about ``names`` only, as far as they can be seen, and the attributes it mentions.
+
+    Nouns say more now and then ("boy" tells the age), and so do asides ("without glasses").
+    """
+    teller = _Teller(spec, rng, False)
+    seen = visible(attributes(spec))
+    teller.told = {name for name in names if seen.get(name, "none") != "none"}
+    return teller.sentence(), teller.mentioned
 
 
 class _Teller:

@@ -1,0 +1,122 @@
+"""Latents and noise to planes: the two diffusion models of a bundle, one after the other."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from rodin_jax import sampling
+from rodin_jax.bundle import Bundle, Part
+from rodin_jax.nn.eigenplanes import Inside
+
+
+class RequestError(ValueError):
+    """Something was asked that cannot be done; the message is one line."""
+
+    exit_code = 2
+
+
+class Synthesis:
+    """Makes planes with the networks of a bundle.
+
+    Attributes:
+      bundle: the networks.
+    """
+
+    def __init__(self, bundle: Bundle):
+        self.bundle = bundle
+
+    def planes(
+        self,
+        z: Float[Array, "n d"],
+        noise: Sequence[sampling.Noise],
+        steps: int | None = None,
+        guidance: float | int | None = None,
+    ) -> Float[Array, "n 3 h w c"]:
+        """Base diffusion and upsampler: the planes of n avatars at once, in feature units.
+
+        Compiled once for each n. With the bundle's default sampler, which draws no noise on its
+        way, every row is the same avatar as alone, up to rounding.
+
+        Args:
+          z: their latents.
+          noise: where their diffusion starts, see `rodin_jax.sampling`.
+          steps: as in `generate`.
+          guidance: as in `generate`.
+
+        Raises:
+          RequestError: steps or guidance out of range.
+        """
+        bundle = self.bundle
+        steps, guidance = self._settings(steps, guidance)
+        low = self._low(self._diffuser("base", steps), z, noise, guidance)
+        count = self._steps("upsampler", bundle.sampling.upsampler_steps)
+        return sampling.full_planes(
+            self._diffuser("upsampler", count),
+            bundle.parts["upsampler"].params,
+            bundle.high,
+            low,
+            self._start(noise, sampling.UPSAMPLER, bundle.size),
+            sampling.path_key(noise[0], sampling.UPSAMPLER),
+        )
+
+    def base_trajectory(
+        self, z: Float[Array, "n d"], noise: Sequence[sampling.Noise]
+    ) -> Float[Array, "s n 3 h w c"]:
+        """What the base model thinks x_0 is at each of its default steps, in feature units."""
+        steps, guidance = self._settings(None, None)
+        diffuser = dataclasses.replace(self._diffuser("base", steps), trajectory=True)
+        _, path = self._low(diffuser, z, noise, guidance)
+        return self.bundle.low.denormalise(path)
+
+    def _settings(self, steps: int | None, guidance: float | int | None) -> tuple[int, float]:
+        """Checked, the bundle's own where there are none."""
+        defaults = self.bundle.sampling
+        steps = self._steps("base", defaults.base_steps if steps is None else steps)
+        guidance = defaults.guidance if guidance is None else float(guidance)
+        if not (np.isfinite(guidance) and 0 <= guidance <= 100):
+            raise RequestError(f"guidance must be 0 to 100, got {guidance}")
+        return steps, guidance
+
+    def _start(self, noise: Sequence[sampling.Noise], purpose: int, size: int):
+        shape = (3, size, size, self.bundle.channels)
+        return jnp.concatenate([sampling.draw(one, purpose, shape) for one in noise])
+
+    def _low(self, diffuser: sampling.Diffuser, z, noise: Sequence[sampling.Noise], guidance):
+        """What `sampling.base_planes` gives of these latents."""
+        bundle = self.bundle
+        return sampling.base_planes(
+            diffuser,
+            bundle.parts["base"].params,
+            bundle.low,
+            z,
+            self._start(noise, sampling.BASE, bundle.base_size),
+            guidance,
+            sampling.path_key(noise[0], sampling.BASE),
+            self._inside(),
+        )
+
+    def _inside(self) -> Inside | None:
+        part = self.bundle.parts.get("eigenplanes")
+        share = self.bundle.sampling.outside
+        return part and Inside(self.bundle.eigenplanes, part.params, part.module, share)
+
+    def _diffuser(self, name: str, steps: int) -> sampling.Diffuser:
+        part: Part = self.bundle.parts[name]
+        options = part.process or {}
+        return sampling.Diffuser(
+            part.module,
+            options["schedule"],
+            options["steps"],
+            options["prediction"],
+            options["learned_variance"],
+            self.bundle.sampling.sampler,
+            steps,
+        )
+
+    def _steps(self, name: str, steps: int) -> int:
+        if steps < 1:
+            raise RequestError(f"steps must be at least 1, got {steps}")
+        return min(steps, self.bundle.parts[name].process["steps"])
