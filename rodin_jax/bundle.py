@@ -10,7 +10,6 @@ refiner and a probe too. The same folder may live on the Hugging Face hub.
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
@@ -20,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from rodin_jax.bundle_layout import DescriptionError, check_layouts
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.nn import tokenizer as tokenizers
 from rodin_jax.nn import weights
@@ -172,22 +171,19 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
                 f"{folder / 'config.json'}: field parts.{name}.model.dim is {module.dim}, "
                 f"expected clip's {clip.dim}"
             )
-    for name, part in parts.items():
-        inputs = _inputs(name, parts, planes)
-        try:
-            like = jax.eval_shape(part.module.init, jax.random.key(0), *inputs)["params"]
-        except Exception as error:
-            raise BundleError(
-                f"{folder / 'config.json'}: field parts.{name}.model does not describe a network "
-                f"({line(error)})"
-            ) from error
-        try:
-            weights.check_layout(part.params, like, f"{folder / name}.safetensors: params")
-        except weights.WeightsError as error:
-            raise BundleError(str(error)) from error
     try:
         tokenizer = tokenizers.load(folder / "tokenizer.json")
     except tokenizers.TokenizerError as error:
+        raise BundleError(str(error)) from error
+    content = content_hash(folder, parts)
+    try:
+        check_layouts(folder, content, parts, planes)
+    except DescriptionError as error:
+        raise BundleError(
+            f"{folder / 'config.json'}: field parts.{error.part}.model does not describe a network "
+            f"({line(error)})"
+        ) from error
+    except weights.WeightsError as error:
         raise BundleError(str(error)) from error
     if len(tokenizer) != clip.vocabulary:
         raise BundleError(
@@ -196,7 +192,7 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
         )
     return Bundle(
         path=folder,
-        hash=content_hash(folder, parts),
+        hash=content,
         preset=str(config.get("preset", "")),
         size=planes["size"],
         base_size=planes["base_size"],
@@ -302,28 +298,6 @@ def _check_process(where: str, process: Any) -> None:
         schedules.make(process["schedule"], steps)
     except (ValueError, TypeError) as error:
         raise BundleError(f"{where}.process.schedule: {line(error)}") from error
-
-
-def _inputs(name: str, parts: dict[str, Part], planes: dict[str, int]) -> tuple:
-    """Shapes that a network is initialised with."""
-    size, base, c = planes["size"], planes["base_size"], planes["channels"]
-    clip = parts["clip"].module
-    f32 = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
-    t = jax.ShapeDtypeStruct((1,), jnp.int32)
-    tokens = jax.ShapeDtypeStruct((1, clip.text_length), jnp.int32)
-    words, z = f32((1, clip.text_length, clip.text_width)), f32((1, clip.dim))
-    rank, edge = (getattr(parts[name].module, n, 1) for n in ("rank", "image_size"))
-    return {
-        "decoder": (f32((1, c)), f32((1, 3))),
-        "base": (f32((1, 3, base, base, c)), t, z),
-        "upsampler": (f32((1, 3, size, size, c)), f32((1, 3, base, base, c)), t),
-        "latent": (z, t),
-        "text": (z, t, words, z, jax.ShapeDtypeStruct((1, clip.text_length), jnp.bool_)),
-        "clip": (f32((1, clip.image_size, clip.image_size, 3)), tokens),
-        "eigenplanes": (f32((1, rank)), t, z),
-        "refiner": (f32((1, 8, 8, 3)),),
-        "probe": (f32((1, edge, edge, 3)),),
-    }[name]
 
 
 def _statistics(folder: Path, name: str, parts, size: int, channels: int) -> PlaneStatistics:

@@ -24,7 +24,7 @@ ROOMS = {
         "compile_cache", "folders", "mesh_files", "png", "preview", "provenance",
     },
     "train": {"train"},
-    "bundle": {"bundle", "assembly"},
+    "bundle": {"bundle", "bundle_layout", "assembly"},
     "avatar": {"avatar", "avatar_files", "avatar_programs"},
     "pipeline": {"pipeline", "sampling", "synthesis"},
     "evaluation": {"evaluation"},

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tiny_bundle
 from safetensors.numpy import load_file, save_file
 
-from rodin_jax import assembly
+from rodin_jax import assembly, bundle_layout
 from rodin_jax.bundle import MODULES, OPTIONAL, BundleError, load_bundle
 
 
@@ -54,6 +55,38 @@ def test_the_hash_names_the_contents(runs, folder, copy):
     assert load_bundle(copy).hash == again.hash
     _tensor(copy, "latent", "params/output/bias", lambda x: x + 1)
     assert load_bundle(copy).hash != again.hash
+
+
+def test_what_was_in_order_is_not_asked_again(copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    asked = []
+
+    def ask(init, *inputs):
+        asked.append(init)
+        return jax.eval_shape(init, *inputs)
+
+    monkeypatch.setattr(
+        bundle_layout,
+        "jax",
+        SimpleNamespace(eval_shape=ask, random=jax.random, ShapeDtypeStruct=jax.ShapeDtypeStruct),
+    )
+    parts = load_bundle(copy).parts
+    assert len(asked) == len(parts)
+    load_bundle(copy)
+    assert len(asked) == len(parts)
+    # Other contents are other contents, and what is wrong is not remembered.
+    _tensor(copy, "latent", "params/output/bias", lambda x: x[:-1])
+    for _ in range(2):
+        with pytest.raises(BundleError, match=r"latent.safetensors: params: tensor 'output/bias'"):
+            load_bundle(copy)
+    # Without a place to remember it is asked every time.
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    _tensor(copy, "latent", "params/output/bias", lambda x: np.append(x, x[:1]))
+    for times in (1, 2):
+        asked.clear()
+        load_bundle(copy)
+        assert len(asked) == len(parts), times
 
 
 @pytest.mark.parametrize("name", ["/no/such/bundle", "unheard_of", "./missing", "a/b/c", ""])
