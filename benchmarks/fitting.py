@@ -22,7 +22,8 @@ from rodin_jax.data.avatars.sculpture import Sculptor, Sculpture
 from rodin_jax.data.capture import Capture
 from rodin_jax.data.images import on_white
 from rodin_jax.nn import decoder as decoders
-from rodin_jax.occupancy import render_guided, render_view, survey
+from rodin_jax.occupancy import render_view, survey
+from rodin_jax.packing import composite_packed, pack_samples, steps_across
 from rodin_jax.train import capture_fit, fitting
 
 SIZE, TRAIN, TEST = 128, 80, 20
@@ -83,8 +84,10 @@ def speeds(capture: Capture, fitted: capture_fit.FittedCapture, dense: int) -> d
     scene = fitting.prepare(jnp.asarray(capture.images[train]), camera, grid=options.grid)
     field = decoders.field(fitted.decoder, fitted.params, fitted.planes)
     density = functools.partial(decoders.density, fitted.decoder, fitted.params, fitted.planes)
-    found = survey(density, options.grid)
+    found = survey(density, options.grid, within=scene.occupancy.occupied)
     rays, wanted = fitting.draw_rays(scene, options.rays, jax.random.key(0))
+    stride = 2 / fitted.planes.shape[1]
+    steps = steps_across(np.asarray(found.box), stride)
 
     def error(planes, params, picture_of):
         field = decoders.field(fitted.decoder, params, planes)
@@ -92,8 +95,12 @@ def speeds(capture: Capture, fitted: capture_fit.FittedCapture, dense: int) -> d
         return jnp.mean((picture_of(field) - wanted[:, :3] * alpha - 1 + alpha) ** 2)
 
     def packed(field):
-        picture, *_ = render_guided(field, found, rays, samples=options.samples)
-        return rendering.over(picture, 1.0)
+        samples = pack_samples(
+            found, rays, step=stride, steps=steps, size=options.rays * options.samples
+        )
+        directions = rays.directions[samples.ray]
+        seen = field(rays.origins[samples.ray] + samples.t[:, None] * directions, directions)
+        return rendering.over(composite_packed(*seen, samples)[0], 1.0)
 
     def plain(field):
         return rendering.over(rendering.render_rays(field, rays, samples=dense), 1.0)

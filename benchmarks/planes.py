@@ -71,7 +71,9 @@ def main() -> None:
 
     def fit(capture, size=64, lowest=1_000_000):
         options = dataclasses.replace(capture_fit.OPTIONS, lowest=lowest)
-        return capture_fit.fit_capture(capture, steps=a.steps, size=size, options=options)
+        return capture_fit.fit_capture(
+            capture, steps=a.steps, size=size, form="summed", options=options
+        )
 
     sizes, rows, strips = [64, 32, 16], {}, []
     for label, lowest in (("fitted at 64 only", 64), ("randomly rescaled", 16)):

@@ -109,7 +109,7 @@ def read(directory: str | os.PathLike) -> tuple[Array, Decoder, Any, Recipe, Ref
         planes = tensors.get("planes")
         if planes is None or planes.ndim != 4 or planes.shape[0] != 3:
             raise AvatarError(f"{file}: tensor 'planes' must have the shape [3, h, w, c]")
-        _check(decoder, tensors, "decoder", file, (1, planes.shape[-1]), (1, 3))
+        _check(decoder, tensors, "decoder", file, (1, decoder.inputs(planes.shape[-1])), (1, 3))
         if refiner is not None:
             _check(refiner, tensors, "refiner", file, (1, 8, 8, 3))
     except weights.WeightsError as error:

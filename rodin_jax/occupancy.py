@@ -197,7 +197,7 @@ def place_samples(
     near, far = cube_interval(rays, *grid.box)
     bin_width = (far - near) / candidates
     middle = near[:, None] + (jnp.arange(candidates) + 0.5) * bin_width[:, None]
-    density = _look_up(grid, rays, middle)
+    density = look_up(grid, rays, middle)
     # A ray that misses the box has no width and must not be sampled at its dummy position.
     occupied = (density >= 0) & (bin_width > 0)[:, None]
     optical = jnp.maximum(density, 0.0) * bin_width[:, None]
@@ -294,10 +294,10 @@ def map_view(
 def _meets(grid: Occupancy, rays: Rays, candidates: int = 96) -> Bool[Array, "n"]:
     near, far = cube_interval(rays, *grid.box)
     middle = (jnp.arange(candidates) + 0.5) / candidates * (far - near)[:, None] + near[:, None]
-    return (_look_up(grid, rays, middle) >= 0).any(-1) & (far > near)
+    return (look_up(grid, rays, middle) >= 0).any(-1) & (far > near)
 
 
-def _look_up(grid: Occupancy, rays: Rays, t: Float[Array, "n s"]) -> Float[Array, "n s"]:
+def look_up(grid: Occupancy, rays: Rays, t: Float[Array, "n s"]) -> Float[Array, "n s"]:
     """Densities of the cells at distances t along the rays."""
     resolution = grid.density.shape[0]
     points = rays.origins[:, None] + t[..., None] * rays.directions[:, None]

@@ -65,6 +65,18 @@ def sample(planes: Float[Array, "3 h w c"], points: Points) -> Float[Array, "*n 
 
     Points outside the cube take the value at its nearest face. For subjects in a batch, `jax.vmap`.
     """
+    corners, weight = _corners(planes, points)
+    lead, c = points.shape[:-1], planes.shape[-1]
+    return jnp.einsum("...kc,...k->...c", corners.reshape(*lead, 12, c), weight.reshape(*lead, 12))
+
+
+def sample_each(planes: Float[Array, "3 h w c"], points: Points) -> Float[Array, "*n 3 c"]:
+    """The three look-ups that `sample` adds up."""
+    return jnp.einsum("...pkc,...pk->...pc", *_corners(planes, points))
+
+
+def _corners(planes, points):
+    """The texels around each point on each plane, ``[*n, 3, 4, c]``, and their weights."""
     _, h, w, c = planes.shape
     table = planes.reshape(3 * h * w, c)
     rows, row_weight = _texels(jnp.stack([points[..., a] for a in ROW_AXES], -1), h)
@@ -74,7 +86,8 @@ def sample(planes: Float[Array, "3 h w c"], points: Points) -> Float[Array, "*n 
     weight = row_weight[..., :, None] * col_weight[..., None, :]
     lead = points.shape[:-1]
     corners = jnp.take(table, index.reshape(*lead, 12), axis=0, mode="clip")
-    return jnp.einsum("...kc,...k->...c", corners, weight.reshape(*lead, 12).astype(planes.dtype))
+    weight = weight.reshape(*lead, 3, 4).astype(planes.dtype)
+    return corners.reshape(*lead, 3, 4, c), weight
 
 
 def _texels(coordinate, size: int):

@@ -14,8 +14,8 @@ ROOMS = {
     "root": {"__init__"},
     "types": {"types"},
     "maths": {
-        "backdrop", "cameras", "layers", "meshing", "metrics", "occupancy", "rendering",
-        "triplanes",
+        "backdrop", "cameras", "layers", "meshing", "metrics", "occupancy", "packing",
+        "rendering", "triplanes",
     },
     "diffusion": {"diffusion"},
     "nn": {"nn"},

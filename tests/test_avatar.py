@@ -16,6 +16,7 @@ from rodin_jax import avatar_programs, provenance
 from rodin_jax.avatar import Avatar, AvatarError, Media
 from rodin_jax.cameras import image_rays, orbit
 from rodin_jax.nn import weights
+from rodin_jax.nn.decoder import Decoder, field
 
 MEDIA = Media(frames=8, size=32, portrait=32, resolution=32)
 RED, BLUE = [255, 0, 0], [0, 0, 255]
@@ -210,6 +211,29 @@ def test_a_folder_carries_its_refiner_if_asked(refinable, tmp_path):
 def test_without_media_only_what_load_reads(ball, tmp_path):
     folder = ball.save(tmp_path / "ball", media=None)
     assert sorted(p.name for p in folder.iterdir()) == ["avatar.json", "planes.safetensors"]
+
+
+def test_folders_of_both_forms_of_decoder_open(ball, tmp_path):
+    decoder = Decoder(octaves=0, form="products")
+    planes = jax.random.normal(jax.random.key(0), (3, 8, 8, 4))
+    point = jnp.ones((1, 3)) / 2
+    params = decoder.init(jax.random.key(1), decoder.look_up(planes, point), point)["params"]
+    Avatar(planes, decoder, params, ball.recipe).write(tmp_path, media=None)
+    again = Avatar.load(tmp_path)
+    assert again.decoder == decoder
+    wanted, found = (
+        field(decoder, p, y)(point, point)
+        for p, y in ((params, planes), (again.params, again.planes))
+    )
+    jax.tree.map(np.testing.assert_array_equal, wanted, found)
+    # Those written when there was but one do not say which.
+    old = tmp_path / "old"
+    old.mkdir()
+    ball.write(old, media=None)
+    document = json.loads((old / "avatar.json").read_text())
+    del document["decoder"]["form"]
+    (old / "avatar.json").write_text(json.dumps(document))
+    assert Avatar.load(old).decoder == ball.decoder
 
 
 @pytest.mark.parametrize("name", ["x.glb", "x.obj"])

@@ -17,22 +17,29 @@ from rodin_jax.cameras import Camera, image_rays
 from rodin_jax.data.capture import Capture
 from rodin_jax.data.images import on_white
 from rodin_jax.nn import decoder as decoders
-from rodin_jax.occupancy import render_view
+from rodin_jax.occupancy import render_view, survey_closely
+from rodin_jax.packing import steps_across
 from rodin_jax.rendering import over
 from rodin_jax.train import fitting
 from rodin_jax.types import pytree
 
 OPTIONS = fitting.FitOptions(
-    rays=1024, samples=12, empty_points=256, sparsity=2e-5, smoothness=1e-5, distortion=3e-4,
-    variation=0.1, decay=1e-5, grid=128, lowest=1_000_000,
+    rays=1024, samples=16, empty_points=256, alpha=0.0, sparsity=0.0, smoothness=0.0,
+    distortion=0.0, variation=3e-3, decay=0.0, grid=128, lowest=1_000_000,
 )  # fmt: skip
-# Without silhouettes coverage says nothing, and what could as well be backdrop must not float.
-_OPAQUE = {"alpha": 0.0, "sparsity": 1e-4, "distortion": 1e-3}
-_WIDTH, _CHANNELS, _BLOCK, _STEPS = 32, 16, 20, 2000
+# Without silhouettes what could as well be backdrop must not float.
+_OPAQUE = {"sparsity": 1e-4, "distortion": 1e-3}
+_DECODERS = {
+    "products": (32, decoders.Decoder(octaves=0, form="products")),
+    "summed": (16, decoders.Decoder(width=32)),
+}
+_BLOCK, _STEPS, _SAMPLES = 20, 2000, 32
 # The planes' resolution over the final one, and when it is left: after this share of the fit or,
 # if that is sooner, after this step. Coarse planes settle soon, however long the fit is.
 _LEVELS = ((4, 0.1, 400), (2, 0.3, 1400), (1, 1.0, math.inf))
-_RATE, _DECODER_RATE, _FINAL = 4e-2, 1e-2, 0.03
+# Samples follow each other at a texel's width, within these limits.
+_STRIDES = (1 / 64, 1 / 16)
+_RATE, _DECODER_RATE, _FINAL = 6e-2, 1e-2, 0.03
 
 
 @pytree
@@ -85,7 +92,8 @@ def fit_capture(
     steps: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    size: int = 64,
+    size: int | None = None,
+    form: str = "products",
     options: fitting.FitOptions = OPTIONS,
     progress: Callable[[float, float], None] | None = None,
 ) -> FittedCapture:
@@ -100,7 +108,9 @@ def fit_capture(
       steps: gradient steps; 2000 if neither limit is given.
       seconds: time limit, without compilation.
       seed: of everything random.
-      size: texels along an edge of the planes, a multiple of 4.
+      size: texels along an edge of the planes, a multiple of 4; by default as many as the pictures
+        have pixels, from 32 to 128.
+      form: of the `Decoder`: ``products`` is the better one, ``summed`` the paper's.
       options: weights and sizes; ``lowest`` below ``size`` makes planes that can be read coarsely.
       progress: called with the share done and the current PSNR of training rays.
 
@@ -120,11 +130,16 @@ def fit_capture(
         raise ValueError("the capture's silhouettes have no volume in common inside the cube")
     if steps is None and seconds is None:
         steps = _STEPS
-    decoder = decoders.Decoder(width=_WIDTH, octaves=2)
+    if size is None:
+        size = 4 * round(min(max(max(images.shape[1:3]), 32), 128) / 4)
+    channels, decoder = _DECODERS[form]
+    box = np.asarray(scene.occupancy.box)
     planes_key, params_key, key = jax.random.split(jax.random.key(seed), 3)
     learned = Learned(
-        planes=fitting.initial_planes(planes_key, size // _LEVELS[0][0], _CHANNELS),
-        params=decoder.init(params_key, jnp.zeros((1, _CHANNELS)), jnp.zeros((1, 3)))["params"],
+        planes=fitting.initial_planes(planes_key, size // _LEVELS[0][0], channels),
+        params=decoder.init(
+            params_key, jnp.zeros((1, decoder.inputs(channels))), jnp.zeros((1, 3))
+        )["params"],
         behind=backdrop.start() if opaque else None,
     )
 
@@ -132,9 +147,13 @@ def fit_capture(
     found = scene.occupancy
     try:
         for coarseness, until, most in _LEVELS:
+            if done:
+                found = look(learned.planes, learned.params)
             learned = _at_size(learned, size // coarseness)
             moments = _ADAM.init(learned)
-            block = functools.partial(_block, decoder, options, scene)
+            step = min(max(2 * coarseness / size, _STRIDES[0]), _STRIDES[1])
+            stride = fitting.Stride(step, steps_across(box, step))
+            block = functools.partial(_block, decoder, options, stride, scene)
             look = functools.partial(_look, decoder, options.grid, allowed=scene.occupancy)
             # The first run of each program compiles it; its result is not used.
             begin = time.perf_counter()
@@ -156,7 +175,6 @@ def fit_capture(
                     raise ValueError(f"the fit is not finite after {done} steps")
                 if progress is not None:
                     progress(min(share, 1.0), metrics.decibels(error))
-            found = look(learned.planes, learned.params)
     except KeyboardInterrupt:
         if done == 0:
             raise
@@ -164,11 +182,16 @@ def fit_capture(
     test = next(
         (capture.splits[n] for n in ("test", "val") if len(capture.splits.get(n, ()))), None
     )
-    shown = functools.partial(
-        measure, capture, decoder, learned.planes, learned.params, behind=learned.behind
+    chosen = train[np.linspace(0, len(train) - 1, min(len(train), 8)).astype(int)]
+    shown = chosen if test is None else np.concatenate([chosen, test])
+    psnr, ssim = _scores(
+        capture, decoder, learned.planes, learned.params, shown, learned.behind, options.grid
+    ).T  # fmt: skip
+    seen = len(chosen)
+    train_psnr = float(psnr[:seen].mean())
+    test_psnr, test_ssim = (
+        (None, None) if test is None else (float(psnr[seen:].mean()), float(ssim[seen:].mean()))
     )
-    train_psnr, _ = shown(train[np.linspace(0, len(train) - 1, min(len(train), 8)).astype(int)])
-    test_psnr, test_ssim = (None, None) if test is None else shown(test)
     return FittedCapture(
         learned.planes, decoder, learned.params, learned.behind, train_psnr, test_psnr, test_ssim,
         done, spent, compiled,
@@ -182,8 +205,8 @@ def _at_size(learned: Learned, size: int) -> Learned:
     return dataclasses.replace(learned, planes=triplanes.resize(learned.planes, size))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _block(decoder, options, scene: fitting.Scene, found, state, key, share):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _block(decoder, options, stride, scene: fitting.Scene, found, state, key, share):
     """Some steps at one resolution; rates fall geometrically with the ``share`` done."""
     here = fitting.Scene(scene.images, scene.camera, scene.active, scene.count, found)
     matrices = fitting.rescaling(state[0].planes.shape[-2], options.lowest)
@@ -192,7 +215,7 @@ def _block(decoder, options, scene: fitting.Scene, found, state, key, share):
     def loss(learned, key):
         return fitting.loss(
             learned.planes, learned.params, here, key, decoder=decoder, options=options,
-            matrices=matrices, behind=learned.behind,
+            matrices=matrices, behind=learned.behind, stride=stride,
         )  # fmt: skip
 
     def step(state, key):
@@ -221,9 +244,16 @@ def measure(
     chosen: Int[np.ndarray, "k"],
     *,
     behind: Float[Array, "r t 3"] | None = None,
+    grid: int = OPTIONS.grid,
 ) -> tuple[float, float]:
     """Mean PSNR (dB) and SSIM of the ``chosen`` pictures, over white or the backdrop."""
-    grid = _look(decoder, OPTIONS.grid, planes, params, fitting.whole_cube(OPTIONS.grid))
+    psnr, ssim = _scores(capture, decoder, planes, params, chosen, behind, grid).mean(0)
+    return float(psnr), float(ssim)
+
+
+def _scores(capture, decoder, planes, params, chosen, behind, grid):
+    """PSNR and SSIM of each picture, ``[k, 2]``, from planes alone: what the hull hid is seen."""
+    found = _search(decoder, grid, planes, params)
     height, width = capture.images.shape[1:3]
 
     @jax.jit
@@ -232,12 +262,18 @@ def measure(
         background = 1.0
         if behind is not None:
             background = backdrop.look(behind, image_rays(camera, height, width).directions)
-        return jnp.clip(over(render_view(field, grid, camera, height, width), background), 0, 1)
+        view = render_view(field, found, camera, height, width, samples=_SAMPLES)
+        return jnp.clip(over(view, background), 0, 1)
 
     scores = []
     for i in chosen:
         wanted = on_white(capture.images[i])
         drawn = np.asarray(draw(jax.tree.map(lambda x, i=i: x[i], capture.cameras)))
         scores.append((float(metrics.psnr(drawn, wanted)), float(metrics.ssim(drawn, wanted))))
-    psnr, ssim = np.mean(scores, axis=0)
-    return float(psnr), float(ssim)
+    return np.array(scores)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _search(decoder, grid, planes, params):
+    density = functools.partial(decoders.density, decoder, params, planes)
+    return survey_closely(density, grid, chunk=65536)

@@ -4,6 +4,7 @@ One subject is a `Scene`: its pixels worth learning from and where its matter ma
 functions here see one scene at a time; callers `jax.vmap` them over subjects.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -23,6 +24,7 @@ from rodin_jax.occupancy import (
     visual_hull,
     widen,
 )
+from rodin_jax.packing import composite_packed, distortion_packed, pack_samples
 from rodin_jax.rendering import distortion, over
 from rodin_jax.train.completion import Completion
 from rodin_jax.types import pytree, static
@@ -34,8 +36,8 @@ class FitOptions:
 
     Attributes:
       rays: pixels a step.
-      samples: field evaluations a ray.
-      empty_points: random points a step for the sparsity and smoothness terms.
+      samples: field evaluations a ray; with a `Stride`, on average at most.
+      empty_points: random points a step for the sparsity and smoothness terms; 0: without them.
       alpha: weight of the squared error of coverage.
       sparsity: weight of the density where matter may be; elsewhere it is 1, for it is certain.
       smoothness: weight of the change of density over ``reach`` world units.
@@ -77,6 +79,19 @@ class Scene:
     active: Int[Array, "*b m"]
     count: Int[Array, "*b"]
     occupancy: Occupancy
+
+
+@dataclasses.dataclass(frozen=True)
+class Stride:
+    """How packed samples follow each other along rays, see `packing.pack_samples`.
+
+    Attributes:
+      step: distance between them, in world units.
+      steps: most that a ray may take through the scene's box.
+    """
+
+    step: float
+    steps: int
 
 
 @functools.partial(jax.jit, static_argnames=("grid", "margin"))
@@ -145,47 +160,68 @@ def loss(
     options: FitOptions,
     matrices: Float[Array, "k h h"] | Float[np.ndarray, "k h h"] | None,
     behind: Float[Array, "r t 3"] | None = None,
+    stride: Stride | None = None,
 ):
     """MSE + sparse + smooth + compact terms for one subject; returns (loss, MSE).
 
     Pictures are compared over white or, if they have no silhouettes, over the backdrop ``behind``.
+    With a ``stride`` the rays share their samples: each has as many as its visible part is long.
     """
     keys = jax.random.split(key, 5)
     scaled = rescale(planes, matrices, keys[0])
     field = decoders.field(decoder, params, scaled)
     rays, wanted = draw_rays(scene, options.rays, keys[1])
-    picture, weights, t, delta = render_guided(
-        field, scene.occupancy, rays, samples=options.samples, key=keys[2]
-    )
+    picture, compact, counted = _seen(field, scene.occupancy, rays, keys[2], options, stride)
     alpha = wanted[:, 3]
     background = 1.0 if behind is None else backdrop.look(behind, rays.directions)
     truth = wanted[:, :3] * alpha[:, None] + background * (1 - alpha[:, None])
-    mse = jnp.mean((over(picture, background) - truth) ** 2)
-    coverage = jnp.mean((picture.alpha - alpha) ** 2)
-
-    points = jax.random.uniform(keys[3], (options.empty_points, 3), minval=-1, maxval=1)
-    moved = points + options.reach * jax.random.normal(keys[4], points.shape)
-    density, nearby = jnp.split(
-        field(jnp.concatenate([points, moved]), jnp.zeros((2 * len(points), 3)))[0], 2
-    )
-    r = scene.occupancy.density.shape[0]
-    cell = jnp.clip(((points + 1) * (r / 2)).astype(jnp.int32), 0, r - 1)
-    possible = scene.occupancy.density[cell[:, 0], cell[:, 1], cell[:, 2]] >= 0
-    # Outside, a bounded penalty: a few large densities must not drown the picture.
-    sparse = jnp.mean(jnp.where(possible, options.sparsity * density, 0.02 * jnp.tanh(density)))
-    smooth = jnp.mean(jnp.abs(density - nearby))
-    compact = jnp.mean(distortion(weights, t, delta))
-    varied = sum(jnp.mean(jnp.diff(planes, axis=axis) ** 2) for axis in (-3, -2))
+    share = counted / jnp.maximum(counted.sum(), 1)
+    mse = ((over(picture, background) - truth) ** 2).mean(-1) @ share
+    coverage = (picture.alpha - alpha) ** 2 @ share
     total = (
         mse
         + options.alpha * coverage
-        + sparse
-        + options.smoothness * smooth
-        + options.distortion * compact
-        + options.variation * varied
+        + options.variation * sum(jnp.mean(jnp.diff(planes, axis=axis) ** 2) for axis in (-3, -2))
         + options.decay * jnp.mean(planes**2)
     )
+    if options.distortion:
+        total += options.distortion * (compact() @ share)
+    if options.empty_points:
+        total += _empty_space(field, scene.occupancy, *keys[3:], options)
     return total, mse
+
+
+def _seen(field, occupancy, rays, key, options, stride):
+    """What rays see, a function for their distortion, and 1 for those that count."""
+    if stride is None:
+        picture, weights, t, delta = render_guided(
+            field, occupancy, rays, samples=options.samples, key=key
+        )
+        return picture, lambda: distortion(weights, t, delta), jnp.ones(options.rays)
+    packed = pack_samples(
+        occupancy, rays, step=stride.step, steps=stride.steps,
+        size=options.rays * options.samples, key=key,
+    )  # fmt: skip
+    directions = rays.directions[packed.ray]
+    density, rgb = field(rays.origins[packed.ray] + packed.t[:, None] * directions, directions)
+    picture, weights = composite_packed(density, rgb, packed)
+    compact = functools.partial(distortion_packed, weights, packed)
+    return picture, compact, packed.whole.astype(jnp.float32)
+
+
+def _empty_space(field, occupancy, points_key, moved_key, options):
+    """Sparsity and smoothness of the density at random points."""
+    points = jax.random.uniform(points_key, (options.empty_points, 3), minval=-1, maxval=1)
+    moved = points + options.reach * jax.random.normal(moved_key, points.shape)
+    both = jnp.concatenate([points, moved]) if options.smoothness else points
+    density, *nearby = jnp.split(field(both, jnp.zeros_like(both))[0], len(both) // len(points))
+    r = occupancy.density.shape[0]
+    cell = jnp.clip(((points + 1) * (r / 2)).astype(jnp.int32), 0, r - 1)
+    possible = occupancy.density[cell[:, 0], cell[:, 1], cell[:, 2]] >= 0
+    # Outside, a bounded penalty: a few large densities must not drown the picture.
+    sparse = jnp.mean(jnp.where(possible, options.sparsity * density, 0.02 * jnp.tanh(density)))
+    smooth = jnp.mean(jnp.abs(density - nearby[0])) if nearby else 0.0
+    return sparse + options.smoothness * smooth
 
 
 def plane_optimizer(steps: int, rate: float = 3e-2, final: float = 0.05):

@@ -73,7 +73,7 @@ def test_drawn_rays_carry_the_colours_of_their_pixels(capture):
 def test_a_capture_is_fitted_and_unseen_views_are_right(capture):
     fitted = fit_capture(capture, steps=100, options=QUICK)
     assert fitted.test_psnr > 22
-    assert fitted.planes.shape == (3, 64, 64, 16)
+    assert fitted.planes.shape == (3, 32, 32, 32)
     assert fitted.steps == 100
 
 
