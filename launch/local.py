@@ -17,6 +17,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+_LEAVE_SECONDS = 60  # for the others, after the first of processes asked to stop has ended
+
 
 def environment(index: int, processes: int, devices: int, port: int) -> dict[str, str]:
     """What the process of this index finds in its environment; see `rodin_jax.train.hosts`."""
@@ -55,10 +57,15 @@ def run(command: Sequence[str], processes: int, devices: int) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    ended = None  # when the first one did
     while None in (codes := [process.poll() for process in running]):
-        if any(codes):  # alone the others can neither go on nor save
-            for process in running:
-                process.kill()
+        if any(codes):
+            ended = ended or time.monotonic()
+            # Alone the others can neither go on nor save; if all were asked to stop, they have
+            # saved together and end one after another.
+            if not asked or time.monotonic() - ended > _LEAVE_SECONDS:
+                for process in running:
+                    process.kill()
         time.sleep(0.1)
     failed = next(filter(None, codes), 0)
     return 128 - failed if failed < 0 else failed
