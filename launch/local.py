@@ -17,7 +17,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-_LEAVE_SECONDS = 60  # for the others, after the first of processes asked to stop has ended
+_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes, the state saved
+_LEAVE_SECONDS = 60  # for the others, after the first stopped process has ended
 
 
 def environment(index: int, processes: int, devices: int, port: int) -> dict[str, str]:
@@ -40,13 +41,7 @@ def run(command: Sequence[str], processes: int, devices: int) -> int:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    # In sessions of their own: a terminal's Ctrl-C reaches them through this process only.
-    running = [
-        subprocess.Popen(
-            command, env=environment(i, processes, devices, port), start_new_session=True
-        )
-        for i in range(processes)
-    ]
+    running: list[subprocess.Popen] = []
     asked = 0
 
     def stop(*_):
@@ -57,13 +52,23 @@ def run(command: Sequence[str], processes: int, devices: int) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    for i in range(processes):
+        # In sessions of their own: a terminal's Ctrl-C reaches them through this process only.
+        running.append(
+            subprocess.Popen(
+                command, env=environment(i, processes, devices, port), start_new_session=True
+            )
+        )
+        if asked:
+            running[-1].terminate()
     ended = None  # when the first one did
     while None in (codes := [process.poll() for process in running]):
-        if any(codes):
+        if failed := [code for code in codes if code]:
             ended = ended or time.monotonic()
-            # Alone the others can neither go on nor save; if all were asked to stop, they have
-            # saved together and end one after another.
-            if not asked or time.monotonic() - ended > _LEAVE_SECONDS:
+            # Alone the others can neither go on nor save. But if one was stopped they all were:
+            # they have saved together and end one after another.
+            in_order = all(code in _STOPPED for code in failed)
+            if not in_order or time.monotonic() - ended > _LEAVE_SECONDS:
                 for process in running:
                     process.kill()
         time.sleep(0.1)

@@ -76,25 +76,6 @@ def test_two_processes_of_two_devices_stop_go_on_and_end_as_one_of_one(tmp_path,
     assert alone.trained["examples"] == both.trained["examples"]
 
 
-def test_processes_that_were_asked_to_stop_may_end_one_after_another():
-    leave = (
-        "import os, signal, sys, time\n"
-        "def leave(*_):\n"
-        "    time.sleep(1 - int(os.environ['JAX_PROCESS_ID']))\n"
-        "    sys.exit(143)\n"
-        "signal.signal(signal.SIGTERM, leave)\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    launcher = [sys.executable, ROOT / "launch" / "local.py", "--processes=2", "--"]
-    with subprocess.Popen(
-        [*map(str, launcher), sys.executable, "-c", leave], stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert [running.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
-        running.terminate()
-        assert running.wait(30) == 143
-
-
 @pytest.mark.parametrize(
     ("environment", "detect", "arguments"),
     [
