@@ -7,6 +7,7 @@ n + 1 and with the data from position n.
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jax.experimental import multihost_utils
 
 # Set aside under this prefix, which orbax does not take for a step.
 UNREADABLE = "unreadable-"
+_SYSTEM_ERROR = re.compile(r"os_error_code=\W*(\d+)")
 
 
 class CheckpointError(Exception):
@@ -157,10 +159,12 @@ def _all_say(yes: bool) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """An error's kind and text in one short line; what matters is at its ends."""
+    """An error's kind and text in one short line: the system's words where it was the system's."""
     text = " ".join(str(error).split())
+    if found := _SYSTEM_ERROR.search(text):  # tensorstore wraps them in pages of its own
+        return os.strerror(int(found[1]))
     if len(text) > 200:
-        text = f"{text[:60]} ... {text[-135:]}"
+        text = f"{text[:60]} ... {text[-135:]}"  # what matters is at its ends
     return f"{type(error).__name__}: {text}"
 
 
