@@ -48,6 +48,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.planes_dir = ""  # workdir of the fit stage
     config.clip_dir = ""  # workdir of the clip stage
     config.eigenplanes_dir = ""  # workdir of that stage, or none
+    config.start = ""  # workdir of an earlier run whose weights to go on from
     config.seed = 0
 
     config.base_size = 32

@@ -39,6 +39,10 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
             "background": 0.3,
         }
     )
+    # Looks that the latent must tell besides what captions say; weight 0: captions alone.
+    config.appearance = ml_collections.ConfigDict(
+        {"size": 48, "width": 512, "weight": 30.0, "noise": 0.1}
+    )
     config.model = ml_collections.ConfigDict(
         {
             "dim": 128,
@@ -69,6 +73,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
 
     if preset == "smoke":
         config.source_size = 32
+        config.appearance.update(size=16, width=32)
         config.model.update(dim=16, image_size=16, image_width=8, image_blocks=(1,))
         config.model.update(text_width=16, text_layers=1, text_heads=2)
         config.steps, config.batch_size, config.warmup, config.ema_decay = 30, 8, 5, 0.9

@@ -39,13 +39,13 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     )
     # Every fit starts from what the first ones know about it; rank 0 starts all from the mean.
     config.completion = ml_collections.ConfigDict(
-        {"rank": 256, "subjects": 512, "steps": 500, "rate": 1.5e-2}
+        {"rank": 256, "subjects": 512, "steps": 400, "rate": 1.5e-2}
     )
     config.options = ml_collections.ConfigDict(
         {
             "rays": 512,
             "samples": 8,
-            "empty_points": 512,
+            "empty_points": 256,
             "alpha": 0.5,
             "sparsity": 5e-5,
             "smoothness": 3e-5,

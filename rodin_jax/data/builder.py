@@ -4,9 +4,11 @@ On disk it is the TFDS data set ``OUT/rodin_avatars/<preset>/<version>``. tensor
 slow to import, so that waits until one of the two is called.
 """
 
+import bisect
 import contextlib
 import dataclasses
 import io
+import itertools
 import json
 import pathlib
 import time
@@ -112,18 +114,21 @@ def generate(
 
 def load_subjects(
     directory: str | pathlib.Path, split: str = "train", *, views: bool = True
-) -> "Subjects":
+) -> Sequence[Subject]:
     """Opens one split for random access; nothing is decoded before it is asked for.
 
     Args:
-      directory: what `generate` was given as ``out``, or the data set's own folder.
+      directory: what `generate` was given as ``out``, or the data set's own folder; or several of
+        them, separated by commas, whose subjects follow each other.
       split: train, validation or test.
       views: False leaves the views out (zero of them, zero cameras): reading fronts and captions
         alone is many times faster.
 
     Raises:
-      ValueError: no data set, more than one, or no such split.
+      ValueError: no data set, more than one in a folder, or no such split.
     """
+    if len(folders := str(directory).split(",")) > 1:
+        return Joined([load_subjects(folder, split, views=views) for folder in folders])
     found = find_data_sets(pathlib.Path(directory))
     if len(found) != 1:
         names = ", ".join(str(path) for path in found) or "none"
@@ -176,6 +181,23 @@ class Subjects(Sequence):
             captions=tuple(caption.decode() for caption in fields["captions"]),
             attributes=json.loads(fields["attributes"]),
         )
+
+
+class Joined(Sequence):
+    """The subjects of several data sets, one set after the other."""
+
+    def __init__(self, sets: Sequence[Sequence[Subject]]):
+        """``sets`` are opened ones."""
+        self._sets = sets
+        self._ends = list(itertools.accumulate(len(subjects) for subjects in sets))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: SupportsIndex) -> Subject:
+        index = range(len(self))[index]
+        which = bisect.bisect_right(self._ends, index)
+        return self._sets[which][index - self._ends[which]]
 
 
 def find_data_sets(directory: pathlib.Path) -> list[pathlib.Path]:

@@ -1,7 +1,7 @@
 """Random changes to portraits that do not change the person; colours matter, so they stay.
 
 One matrix per axis and picture does the geometry: row i holds the Gaussian weights with which the
-output's pixel i looks at the input, so shift, zoom, mirror, blur and antialiasing are one product.
+output's pixel i looks at the input, so shift, zoom, blur and antialiasing are one product.
 """
 
 from dataclasses import dataclass
@@ -46,12 +46,11 @@ def augment(
 
 
 def _matrices(place_key, blur_key, shape, size, options):
-    """Row and column matrices ``[b, size, h]``; columns may run backwards (a mirror)."""
+    """Row and column matrices ``[b, size, h]``."""
     batch, height = shape
-    shift_key, zoom_key, mirror_key = jax.random.split(place_key, 3)
+    shift_key, zoom_key = jax.random.split(place_key)
     shift = options.shift * jax.random.uniform(shift_key, (batch, 2), minval=-1)
     zoom = 1 + options.zoom * jax.random.uniform(zoom_key, (batch, 1), minval=-1)
-    mirror = jax.random.bernoulli(mirror_key, shape=(batch, 1))
     chosen_key, width_key = jax.random.split(blur_key)
     chosen = jax.random.bernoulli(chosen_key, options.blur, (batch, 1, 1))
     strong = jnp.exp(jax.random.uniform(width_key, (batch, 1, 1), maxval=jnp.log(5.0)))
@@ -60,14 +59,20 @@ def _matrices(place_key, blur_key, shape, size, options):
 
     unit = (jnp.arange(size) + 0.5) / size - 0.5
 
-    def matrix(shift, direction):
-        centre = ((direction * unit + shift[:, None]) * zoom + 0.5) * height - 0.5
+    def matrix(shift):
+        centre = ((unit + shift[:, None]) * zoom + 0.5) * height - 0.5
         # Outside the picture its border continues.
         distance = jnp.clip(centre, 0, height - 1)[..., None] - jnp.arange(height)
         weight = jnp.exp(-0.5 * (distance / spread) ** 2)
         return weight / weight.sum(-1, keepdims=True)
 
-    return matrix(shift[:, 0], 1.0), matrix(shift[:, 1], jnp.where(mirror, -1.0, 1.0))
+    return matrix(shift[:, 0]), matrix(shift[:, 1])
+
+
+def mirror_some(images: UInt8[Array, "b h h 4"], key: Array) -> UInt8[Array, "b h h 4"]:
+    """Half of the pictures as a mirror shows them. The key is consumed."""
+    mirrored = jax.random.bernoulli(key, shape=(len(images), 1, 1, 1))
+    return jnp.where(mirrored, images[:, :, ::-1], images)
 
 
 def _ground(key, batch, size, options):

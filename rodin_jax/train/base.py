@@ -15,12 +15,11 @@ import numpy as np
 from jaxtyping import Array
 
 from rodin_jax import triplanes
-from rodin_jax.data import loading
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn.eigenplanes import Inside
 from rodin_jax.nn.unet import UNet
-from rodin_jax.train import eigenplanes, export, fitted, latents, loop, sharding
+from rodin_jax.train import eigenplanes, export, fitted, latents, sharding, stage
 from rodin_jax.train import state as train_state
 
 PART = "base"
@@ -65,39 +64,29 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
 
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
     x = jnp.zeros((1, 3, config.base_size, config.base_size, channels))
-    params = jax.jit(model.init)(init_key, x, jnp.zeros(1, jnp.int32), jnp.asarray(z[:1, 0]))
-    params = params["params"]
-    logging.info("base network: %.2f M parameters", train_state.parameter_count(params) / 1e6)
-    step, state = train_state.from_config(config, loss_fn, params, train_key)
-
-    examples = fitted.Subjects(store, config.base_size)
+    params = stage.initial(model, init_key, x, jnp.zeros(1, jnp.int32), jnp.asarray(z[:1, 0]))
 
     def with_latent(example):
         return {"planes": example["planes"], "z": z[example["index"]]}
 
-    def batches_from(start):
-        return loading.batches(
-            examples, config.batch_size, config.seed, start_step=start, transform=with_latent
-        )
-
-    done = loop.run(
-        step,
-        state,
-        batches_from,
-        steps=config.steps,
-        workdir=workdir,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
+    done = stage.train(
+        config,
+        workdir,
+        loss_fn,
+        stage.continued(params, config.start, PART),
+        train_key,
+        fitted.Subjects(store, config.base_size),
+        transform=with_latent,
         on_checkpoint=_preview(config, apply, schedule, store, statistics, decoded, z),
     )
     export.write_export(
         workdir,
         PART,
         model_options,
-        done.state.ema,
+        done.weights,
         process=config.process.to_dict(),
         arrays=fitted.statistics_arrays(store, [config.base_size]),
-        trained={**done.trained(), "subjects": len(store), "batch_size": config.batch_size},
+        trained={**done.figures, "subjects": len(store)},
     )
 
 

@@ -1,9 +1,11 @@
 """The shared space of pictures and sentences, trained on front views and their captions.
 
-It exports both towers, the scale of the latent z (``latent_mean``, ``latent_std``) and the
-``tokenizer.json`` of the captions' words.
+The loss is the contrastive one and, so that z tells the looks too, the error of a small picture
+drawn from the embedding (`rodin_jax.nn.appearance`). It exports both towers, the scale of the
+latent z (``latent_mean``, ``latent_std``) and the ``tokenizer.json`` of the captions' words.
 """
 
+import dataclasses
 import itertools
 import logging
 import os
@@ -12,16 +14,17 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, UInt8
 
-from rodin_jax.data import loading
+from rodin_jax import triplanes
 from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn import tokenizer as tokenizer_lib
+from rodin_jax.nn.appearance import AppearanceHead
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.tokenizer import SPECIAL
-from rodin_jax.train import export, latents, loop, portraits, sharding
+from rodin_jax.train import export, latents, portraits, stage
 from rodin_jax.train import state as train_state
-from rodin_jax.train.augment import Augmentation, augment
+from rodin_jax.train.augment import Augmentation, augment, mirror_some
 
 PART = "clip"
 JUDGED = 256  # held-out subjects that retrieval is measured on, at most
@@ -40,33 +43,24 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
 
     model_options = {**config.model.to_dict(), "vocabulary": len(tokenizer)}
     clip = Clip(**model_options)
-    init_key, train_key = jax.random.split(jax.random.key(config.seed))
+    appearance = Appearance(**config.appearance.to_dict())
+    init_key, head_key, train_key = jax.random.split(jax.random.key(config.seed), 3)
     picture = jnp.zeros((1, clip.image_size, clip.image_size, 3))
-    params = jax.jit(clip.init)(init_key, picture, jnp.zeros((1, length), jnp.int32))["params"]
-    logging.info("both towers: %.2f M parameters", train_state.parameter_count(params) / 1e6)
+    params = {
+        "towers": stage.initial(clip, init_key, picture, jnp.zeros((1, length), jnp.int32)),
+        "head": stage.initial(appearance.head, head_key, jnp.zeros((1, clip.dim))),
+    }
     loss_fn = make_loss(
         clip,
+        appearance,
         jnp.asarray(tokenizer.encode(list(portraits.GENERIC), length)),
         Augmentation(**config.augment.to_dict()),
         generic_share=config.generic_share,
         word_dropout=config.word_dropout,
     )
-    step, state = train_state.from_config(config, loss_fn, params, train_key)
     source = portraits.Portraits(subjects, tokens, config.source_size)
-
-    def batches_from(start):
-        return loading.batches(source, config.batch_size, config.seed, start_step=start)
-
-    done = loop.run(
-        step,
-        state,
-        batches_from,
-        steps=config.steps,
-        workdir=workdir,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
-    )
-    params = jax.tree.map(jnp.asarray, sharding.to_host(done.state.ema))
+    done = stage.train(config, workdir, loss_fn, params, train_key, source)
+    params = done.weights["towers"]
     embeddings = latents.encode_fronts(clip, params, portraits.fronts(subjects))
     mean, std = clip_lib.latent_statistics(embeddings)
     score = retrieval(clip, params, tokenizer, config.data_dir)
@@ -77,42 +71,80 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         model_options,
         params,
         arrays={"latent_mean": mean, "latent_std": std},
-        trained={
-            **done.trained(),
-            **score,
-            "subjects": len(subjects),
-            "batch_size": config.batch_size,
-        },
+        trained={**done.figures, **score, "subjects": len(subjects)},
     )
     if jax.process_index() == 0:
         tokenizer.save(folder / latents.TOKENIZER)
 
 
+@dataclasses.dataclass(frozen=True)
+class Appearance:
+    """How much of the looks an embedding must tell.
+
+    Attributes:
+      size: edge of the picture that is drawn from it.
+      width: of the network that draws.
+      weight: of the squared error, in [0, 1], of premultiplied RGBA.
+      noise: added to normalised embeddings, whose entries are about one: what is said in smaller
+        differences is not heard.
+    """
+
+    size: int
+    width: int
+    weight: float
+    noise: float
+
+    @property
+    def head(self) -> AppearanceHead:
+        """The network that draws."""
+        return AppearanceHead(self.size, self.width)
+
+    def error(
+        self,
+        params: PyTree,
+        embedding: Float[Array, "b d"],
+        fronts: UInt8[Array, "b h h 4"],
+        key: Array,
+    ) -> Float[Array, ""]:
+        """Mean squared error of what is drawn from image embeddings. The key is consumed."""
+        shrink = triplanes.resize_matrix(fronts.shape[1], self.size)
+        wanted = jnp.einsum("ih,jw,bhwc->bijc", shrink, shrink, fronts / 255.0)
+        heard = clip_lib.normalise(embedding)
+        heard = heard + self.noise * jax.random.normal(key, heard.shape)
+        return jnp.mean((self.head.apply({"params": params}, heard) - wanted) ** 2)
+
+
 def make_loss(
     clip: Clip,
+    appearance: Appearance,
     generic: Int[Array, "g l"],
     options: Augmentation,
     *,
     generic_share: float,
     word_dropout: float,
 ) -> train_state.LossFn:
-    """The contrastive loss on augmented pictures and one random caption each.
+    """The contrastive loss on augmented pictures and one random caption each, and the looks.
+
+    The picture to draw is the front as it was, however the one that the tower saw was changed.
 
     Its batch holds ``image``, premultiplied RGBA ``[b, h, h, 4]``, and ``tokens [b, k, l]``.
     Captions that happen to be equal share their pictures.
     """
 
     def loss_fn(params, batch, key):
-        picture_key, caption_key, drop_key = jax.random.split(key, 3)
-        images = augment(batch["image"], clip.image_size, picture_key, options)
+        picture_key, caption_key, drop_key, mirror_key, noise_key = jax.random.split(key, 5)
+        fronts = mirror_some(batch["image"], mirror_key)
+        images = augment(fronts, clip.image_size, picture_key, options)
         tokens = portraits.pick_captions(batch["tokens"], generic, caption_key, generic_share)
         same = (tokens[:, None] == tokens[None]).all(-1)
         read = drop_words(tokens, drop_key, word_dropout)
-        seen, said, log_scale = clip.apply({"params": params}, images, read)
+        seen, said, log_scale = clip.apply({"params": params["towers"]}, images, read)
+        looks = appearance.error(params["head"], seen, fronts, noise_key)
         loss = clip_lib.contrastive_loss(seen, said, log_scale, same)
         best = clip_lib.similarity(seen, said).argmax(axis=1)
         hit = jnp.take_along_axis(same, best[:, None], axis=1)
-        return loss, {"accuracy": hit.mean(), "scale": jnp.exp(log_scale)}
+        shown = {"accuracy": hit.mean(), "scale": jnp.exp(log_scale)}
+        return loss + appearance.weight * looks, {**shown, "looks": -10 * jnp.log10(looks)}
 
     return loss_fn
 

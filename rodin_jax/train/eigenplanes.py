@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rodin_jax import triplanes
-from rodin_jax.data import loading
 from rodin_jax.data.planes import PlanesStore, PlaneStatistics
 from rodin_jax.diffusion import process, schedules
 from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, Inside, unpack
-from rodin_jax.train import export, fitted, latents, loop, portraits, sharding
+from rodin_jax.train import export, fitted, latents, portraits, stage
 from rodin_jax.train import state as train_state
 from rodin_jax.train.components import components, explained
 
@@ -45,38 +44,23 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     )
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
     one = (jnp.asarray(rows[0][:1]), jnp.zeros(1, jnp.int32), jnp.asarray(rows[1][:1]))
-    params = jax.jit(net.init)(init_key, *one)["params"]
-    logging.info("network: %.2f M parameters", train_state.parameter_count(params) / 1e6)
-    step, state = train_state.from_config(config, loss_fn, params, train_key)
+    params = stage.initial(net, init_key, *one)
     examples = portraits.Rows(coefficients=rows[0], z=rows[1])
-
-    def batches_from(start):
-        return loading.batches(examples, config.batch_size, config.seed, start_step=start)
-
-    done = loop.run(
-        step,
-        state,
-        batches_from,
-        steps=config.steps,
-        workdir=workdir,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
-    )
-    params = jax.tree.map(jnp.asarray, sharding.to_host(done.state.ema))
+    done = stage.train(config, workdir, loss_fn, params, train_key, examples)
     figures = {"subjects": len(store) - unseen, "variance_held": round(shares[0], 4)}
     if unseen:
         rest = [jnp.asarray(x[-unseen:].reshape(-1, x.shape[-1])) for x in (coefficients, z)]
         figures["variance_held_unseen"] = round(shares[1], 4)
-        figures["loss_unseen"] = round(unseen_loss(net, params, eigen, schedule, *rest), 4)
+        figures["loss_unseen"] = round(unseen_loss(net, done.weights, eigen, schedule, *rest), 4)
         logging.info("of %d people it has not seen: %s", unseen, figures)
     export.write_export(
         workdir,
         PART,
         model_options,
-        params,
+        done.weights,
         process=config.process.to_dict(),
         arrays={f"{PART}/{name}": array for name, array in packed.items()},
-        trained={**done.trained(), **figures, "batch_size": config.batch_size},
+        trained={**done.figures, **figures},
     )
 
 

@@ -143,8 +143,11 @@ def _fit_all(fitter: Fitter, total: int, writer: PlanesWriter, fit_in: FitIn) ->
     """Fits the first ``total`` subjects but those that the store holds already."""
     finished = set(writer.ids)
     # Their names alone: decoding every view to read them would take longer than a fit.
-    names = load_subjects(fitter.data_dir, "train", views=False)
-    todo = [i for i in range(total) if names[i].id not in finished]
+    known = load_subjects(fitter.data_dir, "train", views=False)
+    names = [known[i].id for i in range(total)]
+    if len(set(names)) < total:
+        raise ValueError(f"{fitter.data_dir}: subjects of the same name in two data sets")
+    todo = [i for i in range(total) if names[i] not in finished]
     left = total - len(todo)
     bar = tqdm(total=total, initial=left, unit="subject", desc="fitting", disable=None)
     begin = time.perf_counter()

@@ -6,6 +6,7 @@ this process and the workers of a cluster: a subject's planes depend on its numb
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
@@ -65,14 +66,16 @@ class Fitter:
 
     def __call__(self, numbers: Sequence[int]) -> Iterator[FittedSubject]:
         """Fits the subjects of these numbers, in their order."""
-        for begin in range(0, len(numbers), self.group):
-            yield from self._together(numbers[begin : begin + self.group])
+        every = ((i, self._subjects[i]) for i in numbers)
+        # Those of another data set may have another number of views, and need another program.
+        for _, alike in itertools.groupby(every, lambda one: one[1].views.shape):
+            while together := list(itertools.islice(alike, self.group)):
+                yield from self._together(*zip(*together, strict=True))
 
-    def _together(self, numbers):
-        subjects = [self._subjects[i] for i in numbers]
+    def _together(self, numbers, subjects):
         # The last group is filled up with its last subject, so that one program serves all.
         missing = self.group - len(subjects)
-        padded = subjects + [subjects[-1]] * missing
+        padded = [*subjects, *[subjects[-1]] * missing]
         views, cameras = zip(*(training_views(s) for s in padded), strict=True)
         held_out = [jax.tree.map(lambda x: x[-1], s.cameras) for s in padded]
         seeds = jnp.asarray([*numbers, *[numbers[-1]] * missing])

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from rodin_jax import backdrop, triplanes
 from rodin_jax.cameras import Camera, pixel_rays
@@ -114,29 +114,41 @@ def prepare(
 def rescaling(size: int, lowest: int, choices: int = 4) -> Float[np.ndarray, "k size size"] | None:
     """Matrices that shrink an axis of ``size`` texels to each of some resolutions and back.
 
-    The first half of the matrices is the identity, so that full resolution is seen half the time.
     None if no resolution is lower.
     """
     if lowest >= size:
         return None
     sizes = np.unique(np.linspace(lowest, size, choices, endpoint=False).astype(int))
-    eye = np.eye(size, dtype=np.float32)
     resize = triplanes.resize_matrix
-    there_and_back = [resize(int(small), size) @ resize(size, int(small)) for small in sizes]
-    return np.stack([eye] * len(there_and_back) + there_and_back)
+    return np.stack([resize(int(small), size) @ resize(size, int(small)) for small in sizes])
 
 
 def rescale(
     planes: Float[Array, "3 h w c"],
     matrices: Float[Array, "k h h"] | Float[np.ndarray, "k h h"] | None,
     key: Array,
+    turn: Bool[Array, ""] | None = None,
 ) -> Float[Array, "3 h w c"]:
-    """Random rescaling (suppl. B.2): one matrix for rows and columns; the key is consumed."""
+    """Random rescaling (suppl. B.2): half the time, one matrix for rows and columns.
+
+    Args:
+      planes: at full resolution.
+      matrices: of `rescaling`; None leaves the planes alone.
+      key: consumed.
+      turn: whether to rescale now; drawn by default. Where it is the same for all scenes of a
+        `jax.vmap`, steps at full resolution do not pay for the others.
+    """
     if matrices is None:
         return planes
+    coin_key, key = jax.random.split(key)
     matrix = jnp.asarray(matrices)[jax.random.randint(key, (), 0, matrices.shape[0])]
-    rows = jnp.einsum("ij,pjwc->piwc", matrix, planes)
-    return jnp.einsum("ij,phjc->phic", matrix, rows)
+
+    def rescaled(planes):
+        rows = jnp.einsum("ij,pjwc->piwc", matrix, planes)
+        return jnp.einsum("ij,phjc->phic", matrix, rows)
+
+    turn = jax.random.bernoulli(coin_key) if turn is None else turn
+    return jax.lax.cond(turn, rescaled, lambda planes: planes, planes)
 
 
 def draw_rays(scene: Scene, count: int, key: Array):
@@ -161,14 +173,16 @@ def loss(
     matrices: Float[Array, "k h h"] | Float[np.ndarray, "k h h"] | None,
     behind: Float[Array, "r t 3"] | None = None,
     stride: Stride | None = None,
+    turn: Bool[Array, ""] | None = None,
 ):
     """MSE + sparse + smooth + compact terms for one subject; returns (loss, MSE).
 
     Pictures are compared over white or, if they have no silhouettes, over the backdrop ``behind``.
     With a ``stride`` the rays share their samples: each has as many as its visible part is long.
+    Whose ``turn`` it is to be rescaled: see `rescale`.
     """
     keys = jax.random.split(key, 5)
-    scaled = rescale(planes, matrices, keys[0])
+    scaled = rescale(planes, matrices, keys[0], turn)
     field = decoders.field(decoder, params, scaled)
     rays, wanted = draw_rays(scene, options.rays, keys[1])
     picture, compact, counted = _seen(field, scene.occupancy, rays, keys[2], options, stride)
@@ -305,16 +319,18 @@ def _descend(planes, params, scene, key, *, decoder, options, steps, rate):
     optimizer = plane_optimizer(steps, rate)
     gradient = jax.value_and_grad(loss, has_aux=True)
 
-    def step(state, key):
-        planes, moments = state
+    def step(state, now):
+        (planes, moments), (key, turn) = state, now
         (_, mse), grads = gradient(
-            planes, params, scene, key, decoder=decoder, options=options, matrices=matrices
-        )
+            planes, params, scene, key, decoder=decoder, options=options, matrices=matrices,
+            turn=turn,
+        )  # fmt: skip
         updates, moments = optimizer.update(grads, moments)
         return (optax.apply_updates(planes, updates), moments), mse
 
     start = (planes, optimizer.init(planes))
-    (planes, _), errors = jax.lax.scan(step, start, jax.random.split(key, steps))
+    every = (jax.random.split(key, steps), jnp.arange(steps) % 2 == 1)
+    (planes, _), errors = jax.lax.scan(step, start, every)
     return planes, errors
 
 

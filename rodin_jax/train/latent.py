@@ -9,10 +9,9 @@ import ml_collections
 import numpy as np
 from jaxtyping import Float
 
-from rodin_jax.data import loading
 from rodin_jax.diffusion import process, schedules
 from rodin_jax.nn.latent import LatentNet
-from rodin_jax.train import export, fitted, latents, loop, portraits
+from rodin_jax.train import export, fitted, latents, portraits, stage
 from rodin_jax.train import state as train_state
 
 PART = "latent"
@@ -26,31 +25,16 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     model = LatentNet(**model_options)
     schedule = schedules.make(config.process.schedule, config.process.steps)
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
-    params = jax.jit(model.init)(init_key, jnp.asarray(z[:1]), jnp.zeros(1, jnp.int32))["params"]
-    logging.info("latent network: %.2f M parameters", train_state.parameter_count(params) / 1e6)
+    params = stage.initial(model, init_key, jnp.asarray(z[:1]), jnp.zeros(1, jnp.int32))
     loss_fn = make_loss(model, schedule, config.process.prediction, config.loss)
-    step, state = train_state.from_config(config, loss_fn, params, train_key)
-
-    def batches_from(start):
-        rows = portraits.Rows(z=z)
-        return loading.batches(rows, config.batch_size, config.seed, start_step=start)
-
-    done = loop.run(
-        step,
-        state,
-        batches_from,
-        steps=config.steps,
-        workdir=workdir,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
-    )
+    done = stage.train(config, workdir, loss_fn, params, train_key, portraits.Rows(z=z))
     export.write_export(
         workdir,
         PART,
         model_options,
-        done.state.ema,
+        done.weights,
         process=config.process.to_dict(),
-        trained={**done.trained(), "latents": len(z), "batch_size": config.batch_size},
+        trained={**done.figures, "latents": len(z)},
     )
 
 

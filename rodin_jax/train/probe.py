@@ -16,11 +16,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
-from rodin_jax.data import avatars, loading
+from rodin_jax.data import avatars
 from rodin_jax.data.avatars.spec import SKIN_GROUP
 from rodin_jax.data.images import over_white
 from rodin_jax.nn.probe import Probe, log_probabilities
-from rodin_jax.train import export, loop, portraits, sharding
+from rodin_jax.train import export, portraits, stage
 from rodin_jax.train import state as train_state
 from rodin_jax.triplanes import resize_matrix
 
@@ -43,38 +43,22 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     model_options = {**config.model.to_dict(), "questions": questions}
     probe = Probe(**model_options)
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
-    params = jax.jit(probe.init)(init_key, jnp.zeros((1, size, size, 3)))["params"]
-    logging.info("probe: %.2f M parameters", train_state.parameter_count(params) / 1e6)
+    params = stage.initial(probe, init_key, jnp.zeros((1, size, size, 3)))
     weights = [1.0 if name in config.major else config.minor_weight for name, _ in questions]
     loss_fn = make_loss(probe, weights, smoothing=config.smoothing, **config.augment.to_dict())
-    step, state = train_state.from_config(config, loss_fn, params, train_key)
     examples = portraits.Rows(image=pictures(learned, size), labels=label(known, questions))
-
-    def batches_from(start):
-        return loading.batches(examples, config.batch_size, config.seed, start_step=start)
-
-    done = loop.run(
-        step,
-        state,
-        batches_from,
-        steps=config.steps,
-        workdir=workdir,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
-    )
-    params = jax.tree.map(jnp.asarray, sharding.to_host(done.state.ema))
-    judged = accuracy(probe, params, config.data_dir)
+    done = stage.train(config, workdir, loss_fn, params, train_key, examples)
+    judged = accuracy(probe, done.weights, config.data_dir)
     for name, row in judged.items():
         logging.info("%-20s %5.1f %% of %d", name, 100 * row["accuracy"], row["people"])
     export.write_export(
         workdir,
         PART,
         model_options,
-        params,
+        done.weights,
         trained={
-            **done.trained(),
+            **done.figures,
             "subjects": len(learned),
-            "batch_size": config.batch_size,
             "unseen": judged,
         },
     )

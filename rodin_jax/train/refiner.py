@@ -22,10 +22,9 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from rodin_jax import metrics
-from rodin_jax.data import loading
 from rodin_jax.data.images import on_white
 from rodin_jax.nn.refiner import Refiner, enlarge
-from rodin_jax.train import export, loop, sharding, view_pairs
+from rodin_jax.train import export, sharding, stage, view_pairs
 from rodin_jax.train import image_loss as images
 from rodin_jax.train import state as train_state
 
@@ -56,42 +55,34 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         model.apply, features=psi, coloured=config.coloured, **config.loss.to_dict()
     )
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
-    params = jax.jit(model.init)(init_key, jnp.zeros((1, 8, 8, 3)))["params"]
-    logging.info("refiner: %.2f M parameters", train_state.parameter_count(params) / 1e6)
-    step, state = train_state.from_config(config, loss_fn, params, train_key)
+    params = stage.initial(model, init_key, jnp.zeros((1, 8, 8, 3)))
     cut = functools.partial(
         view_pairs.cut_patch, patch=config.patch, tries=config.tries, mirror=config.mirror
     )
 
-    def batches_from(start):
-        return loading.batches(
-            examples, config.batch_size, config.seed, start_step=start, random_transform=cut
-        )
-
-    done = loop.run(
-        step,
-        state,
-        batches_from,
-        steps=config.steps,
-        workdir=workdir,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
+    done = stage.train(
+        config,
+        workdir,
+        loss_fn,
+        params,
+        train_key,
+        examples,
+        random_transform=cut,
         on_checkpoint=_preview(model, unseen if len(unseen) else examples, config.preview),
     )
-    figures = quality(model, done.state.ema, unseen)
+    figures = quality(model, done.weights, unseen)
     for figure, value in figures.items():
         logging.info("%d unseen pairs: %s %.2f dB", len(unseen), figure, value)
     export.write_export(
         workdir,
         PART,
         config.model.to_dict(),
-        done.state.ema,
+        done.weights,
         trained={
-            **done.trained(),
+            **done.figures,
             "pairs": len(examples),
             "sizes": [low, high],
             "upsampled": config.upsampled,
-            "batch_size": config.batch_size,
             "perceptual": name,
             "unseen_pairs": len(unseen),
             **figures,

@@ -9,11 +9,10 @@ import ml_collections
 import numpy as np
 from jaxtyping import Array, Int
 
-from rodin_jax.data import loading
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn.text import TextPrior, null_text
-from rodin_jax.train import export, latents, loop, portraits, sharding
+from rodin_jax.train import export, latents, portraits, stage
 from rodin_jax.train import state as train_state
 from rodin_jax.train.clip import JUDGED, top_one
 
@@ -42,8 +41,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
     text = encoder.texts([portraits.GENERIC[0]])
     start = jnp.asarray(z[:1, 0]), jnp.zeros(1, jnp.int32)
-    params = jax.jit(model.init)(init_key, *start, *text)["params"]
-    logging.info("text prior: %.2f M parameters", train_state.parameter_count(params) / 1e6)
+    params = stage.initial(model, init_key, *start, *text)
     loss_fn = make_loss(
         model,
         encoder,
@@ -53,35 +51,16 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         null_share=config.null_share,
         generic_share=config.generic_share,
     )
-    step, state = train_state.from_config(config, loss_fn, params, train_key)
-
-    def batches_from(start):
-        return loading.batches(source, config.batch_size, config.seed, start_step=start)
-
-    done = loop.run(
-        step,
-        state,
-        batches_from,
-        steps=config.steps,
-        workdir=workdir,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
-    )
-    params = jax.tree.map(jnp.asarray, sharding.to_host(done.state.ema))
-    score = retrieval(config, model, params, encoder, schedule)
+    done = stage.train(config, workdir, loss_fn, params, train_key, source)
+    score = retrieval(config, model, done.weights, encoder, schedule)
     logging.info("retrieval of held-out captions by sampled latents: %s", score)
     export.write_export(
         workdir,
         PART,
         model_options,
-        params,
+        done.weights,
         process=config.process.to_dict(),
-        trained={
-            **done.trained(),
-            **score,
-            "subjects": len(subjects),
-            "batch_size": config.batch_size,
-        },
+        trained={**done.figures, **score, "subjects": len(subjects)},
     )
 
 

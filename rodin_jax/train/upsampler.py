@@ -15,11 +15,10 @@ import numpy as np
 from jaxtyping import Array
 
 from rodin_jax import triplanes
-from rodin_jax.data import loading
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn.upsampler import Upsampler
-from rodin_jax.train import export, fitted, loop, sharding
+from rodin_jax.train import export, fitted, sharding, stage
 from rodin_jax.train import image_loss as images
 from rodin_jax.train import state as train_state
 from rodin_jax.train.degrade import degrade
@@ -63,38 +62,27 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
     y = jnp.zeros((1, 3, high_size, high_size, channels))
     low = jnp.zeros((1, 3, low_size, low_size, channels))
-    params = jax.jit(model.init)(init_key, y, low, jnp.zeros(1, jnp.int32))["params"]
-    logging.info("upsampler: %.2f M parameters", train_state.parameter_count(params) / 1e6)
-    step, state = train_state.from_config(config, loss_fn, params, train_key)
-
-    examples = fitted.Subjects(store, high_size)
-
-    def batches_from(start):
-        return loading.batches(
-            examples, config.batch_size, config.seed, start_step=start, transform=_planes_only
-        )
-
-    done = loop.run(
-        step,
-        state,
-        batches_from,
-        steps=config.steps,
-        workdir=workdir,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
+    params = stage.initial(model, init_key, y, low, jnp.zeros(1, jnp.int32))
+    done = stage.train(
+        config,
+        workdir,
+        loss_fn,
+        stage.continued(params, config.start, PART),
+        train_key,
+        fitted.Subjects(store, high_size),
+        transform=_planes_only,
         on_checkpoint=_preview(config, model, schedule, store, low_scale, high_scale, decoded),
     )
     export.write_export(
         workdir,
         PART,
         model_options,
-        done.state.ema,
+        done.weights,
         process=config.process.to_dict(),
         arrays=fitted.statistics_arrays(store, [low_size, high_size]),
         trained={
-            **done.trained(),
+            **done.figures,
             "subjects": len(store),
-            "batch_size": config.batch_size,
             "perceptual": name,
         },
     )

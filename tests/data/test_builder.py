@@ -151,3 +151,14 @@ def test_real_avatars_have_the_same_bytes_on_one_process_and_on_two(tmp_path):
     subject = load_subjects(tmp_path / "1")[0]
     assert subject.front[..., 3].max() == 255 and subject.front[0, 0, 3] == 0
     assert "tensorflow" not in sys.modules
+
+
+def test_several_sets_are_read_as_one(tmp_path, painter):
+    generate("smoke", 4, tmp_path / "a", seed=1, views=1, size=8, processes=1)
+    generate("smoke", 6, tmp_path / "b", seed=2, views=2, size=8, processes=1)
+    both = load_subjects(f"{tmp_path / 'a'},{tmp_path / 'b'}")
+    ids = [s.id for name in ("a", "b") for s in load_subjects(tmp_path / name)]
+    assert [s.id for s in both] == ids and both[-1].id == ids[-1]
+    assert len({s.id[0] for s in both}) == 2 and len(both[-1].views) == 2
+    with pytest.raises(IndexError):
+        both[len(both)]

@@ -66,6 +66,19 @@ def test_a_stopped_fit_goes_on(config, tmp_path):
     assert not (tmp_path / "whole" / "joint").exists()
 
 
+def test_sets_with_other_numbers_of_views_are_fitted_together(config, data, tmp_path):
+    more = tmp_path / "more"
+    builder.generate("smoke", 3, more, seed=1, views=4, processes=1, progress=False)
+    config = config.copy_and_resolve_references()
+    config.data_dir = f"{data},{more}"
+    fit.run(config, tmp_path / "run")
+    ids = stored(tmp_path / "run")[0]
+    assert ids == [s.id for s in builder.load_subjects(config.data_dir)] and len(ids) == 7
+    config.data_dir = f"{more},{more}"
+    with pytest.raises(ValueError, match="subjects of the same name in two data sets"):
+        fit.run(config, tmp_path / "twice")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_cluster_loses_and_doubles_nothing_when_a_worker_is_killed(config, tmp_path):
     pytest.importorskip("ray")

@@ -52,9 +52,22 @@ def test_rescaling_matrices_do_what_resizing_does():
     by_matrix = jnp.einsum("ij,phjc->phic", matrix, by_matrix)
     by_resize = triplanes.resize(triplanes.resize(planes, 8), 16)
     np.testing.assert_allclose(by_matrix, by_resize, atol=1e-5)
-    np.testing.assert_array_equal(fitting.rescaling(16, 8)[0], np.eye(16))
-    assert fitting.rescaling(16, 16) is None
     np.testing.assert_array_equal(fitting.rescale(planes, None, KEY), planes)
+    assert fitting.rescaling(16, 16) is None
+
+
+def test_half_of_the_steps_are_rescaled():
+    planes = jax.random.normal(KEY, (3, 16, 16, 2))
+    matrices = fitting.rescaling(16, 8, choices=1)
+
+    def scaled(key, turn=None):
+        return fitting.rescale(planes, matrices, key, turn)
+
+    small = triplanes.resize(triplanes.resize(planes, 8), 16)
+    np.testing.assert_allclose(scaled(KEY, jnp.array(True)), small, atol=1e-5)
+    np.testing.assert_array_equal(scaled(KEY, jnp.array(False)), planes)
+    drawn = jax.vmap(scaled)(jax.random.split(KEY, 32))
+    assert 4 < int((drawn == planes).all((1, 2, 3, 4)).sum()) < 28
 
 
 def test_drawn_rays_carry_the_colours_of_their_pixels(capture):

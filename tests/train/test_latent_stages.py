@@ -146,19 +146,45 @@ def test_clip_loss_counts_equal_captions_as_hits():
     tokens = jnp.broadcast_to(jnp.array([2, 4, 3, 0]), (4, 2, 4))
     image = jnp.full((4, 10, 10, 4), 255, jnp.uint8)
     init = jax.jit(model.init)
-    params = init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), tokens[:1, 0])["params"]
+    towers = init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), tokens[:1, 0])["params"]
+    looks = clip.Appearance(size=5, width=4, weight=0.0, noise=0.1)
+    head = looks.head.init(jax.random.key(0), jnp.zeros((1, 4)))["params"]
     loss_fn = clip.make_loss(
         model,
+        looks,
         jnp.array([[2, 5, 3, 0]]),
         clip.Augmentation(),
         generic_share=0.0,
         word_dropout=0.0,
     )
     batch = {"image": image, "tokens": tokens}
+    params = {"towers": towers, "head": head}
     loss, metrics = jax.jit(loss_fn)(params, batch, jax.random.key(1))
     assert metrics["accuracy"] == 1.0
     # By picture the four equal sentences are one: log 4. By sentence about as much.
     assert float(loss) == pytest.approx(np.log(4), abs=0.5)
+
+
+def test_looks_are_drawn_from_the_embedding():
+    """White people of four sizes: the head learns them from embeddings that differ."""
+    looks = clip.Appearance(size=6, width=16, weight=1.0, noise=0.0)
+    blank = jnp.zeros((12, 12, 4), jnp.uint8)
+    fronts = jnp.stack([blank.at[: 3 * n].set(255) for n in range(1, 5)])
+    embedding = jax.random.normal(jax.random.key(0), (4, 8))
+    params = looks.head.init(jax.random.key(1), embedding)["params"]
+
+    @jax.jit
+    def descend(params):
+        error, grads = jax.value_and_grad(looks.error)(params, embedding, fronts, jax.random.key(2))
+        return jax.tree.map(lambda p, g: p - 5.0 * g, params, grads), error
+
+    for _ in range(300):
+        params, error = descend(params)
+    assert error < 1e-3
+    drawn = looks.head.apply({"params": params}, clip_lib.normalise(embedding))
+    np.testing.assert_allclose(drawn[1, :, 3, 3], [1, 1, 0.88, 0.12, 0, 0], atol=0.1)
+    heard = clip.Appearance(size=6, width=16, weight=1.0, noise=0.5)
+    assert heard.error(params, embedding, fronts, jax.random.key(2)) > 5 * error
 
 
 def test_words_are_dropped_but_never_special_tokens():
