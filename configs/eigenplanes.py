@@ -30,20 +30,21 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.unseen = 0.05  # of the subjects, kept apart to be measured on
     config.latent_dropout = 0.2
     config.latent_noise = 0.5  # in standard deviations of the latents
+    config.emphasis = 0.5  # power of a coefficient's variance that it weighs with
     config.process = ml_collections.ConfigDict(
         {"schedule": "linear", "steps": 1000, "prediction": "v", "learned_variance": False}
     )
     config.model = ml_collections.ConfigDict(
-        {"rank": 96, "width": 384, "depth": 2, "dropout": 0.1, "time_features": 64}
+        {"rank": 192, "width": 384, "depth": 2, "dropout": 0.3, "time_features": 64}
     )
 
-    config.steps = 1500
+    config.steps = 600
     config.batch_size = 256
     config.accumulate = 1  # micro-batches a step
     config.devices = 0  # that share a batch; 0: all
     config.fsdp = False  # divide the state, not only the batches, among the devices
     config.learning_rate = 1e-3
-    config.warmup = 100
+    config.warmup = 50
     config.decay = "cosine"  # or constant
     config.b2 = 0.999
     config.weight_decay = 0.05

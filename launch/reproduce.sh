@@ -51,8 +51,8 @@ announce data
 # The towers see one picture a person: many people with few views teach them most.
 fronts=$dir/data
 if [[ $preset == nano ]]; then
-  fronts=$dir/fronts
-  "$python" -m rodin_jax.cli data --preset nano --subjects 2000 --views 1 --seed 1 --out "$fronts"
+  fronts=$dir/fronts,$dir/data
+  "$python" -m rodin_jax.cli data --preset nano --subjects 2400 --views 1 --seed 1 --out "$dir/fronts"
 fi
 
 stage clip --config.data_dir="$fronts"

@@ -325,7 +325,8 @@ def _eigenplanes(folder: Path, parts, planes: dict[str, int]) -> EigenPlanes | N
             )
     numbers = 3 * planes["base_size"] ** 2 * planes["channels"]
     try:
-        return unpack(part.arrays.get("eigenplanes", {}), numbers, part.module.rank)
+        arrays, dim = part.arrays.get("eigenplanes", {}), parts["clip"].module.dim
+        return unpack(arrays, numbers, part.module.rank, dim)
     except ValueError as error:
         raise BundleError(f"{path}: {error}") from error
 

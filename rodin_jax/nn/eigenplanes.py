@@ -7,14 +7,17 @@ minutes, and the base network speaks for what lies outside their span. The paper
 thousand subjects and weeks of many GPUs, has no need of it.
 
 Symbols: ``x0 = mean + B c + rest`` with the eigenplanes ``B [n, k]``, orthonormal columns; the
-noised coefficients ``y = B^T x_t``; ``spectrum`` lambda, the variances of c; ``alpha, sigma`` as in
-`rodin_jax.diffusion.schedules`. Were c Gaussian, its posterior given y would be
+noised coefficients ``y = B^T x_t``; ``alpha, sigma`` as in `rodin_jax.diffusion.schedules`. Of
+nobody in particular c has the mean ``B^T mean`` and the variances ``spectrum``; of somebody whose
+latent is z, ``m = B^T mean + z W`` and the variances ``told`` that z leaves. With whichever of them
+is lambda, and were c Gaussian, its posterior given y would be
 
-    mean  lambda alpha / total (y - alpha m),   variance  lambda sigma^2 / total,
-    total = alpha^2 lambda + sigma^2,   m = B^T mean.
+    mean  m + lambda alpha / total (y - alpha m),   variance  lambda sigma^2 / total,
+    total = alpha^2 lambda + sigma^2.
 
 The network sees and predicts what is left when that is taken out, in units of its spread: both of
-unit variance, whatever the coefficient and the noise.
+unit variance, whatever the coefficient and the noise. Of a thousand people a linear map from z is
+learned well, and a network only by heart: so the line comes first, and the network bends it.
 """
 
 from collections.abc import Mapping
@@ -40,12 +43,16 @@ class EigenPlanes:
       mean: coefficients of the set's mean.
       spectrum: variances of the coefficients, positive, falling.
       rest: what of the set's mean lies outside their span.
+      slope: W, how the coefficients follow the latent.
+      told: variances of the coefficients about what the latent says, positive.
     """
 
     basis: Float[Array, "n k"]
     mean: Float[Array, "k"]
     spectrum: Float[Array, "k"]
     rest: Float[Array, "n"]
+    slope: Float[Array, "d k"]
+    told: Float[Array, "k"]
 
     def coefficients(self, planes: Planes) -> Float[Array, "*b k"]:
         """``B^T x``, the mean included."""
@@ -58,51 +65,68 @@ class EigenPlanes:
         change = (wanted - self.coefficients(planes)) @ self.basis.T
         return planes + change.reshape(planes.shape)
 
+    def prior(self, z: Float[Array, "b d"]) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
+        """Mean and variance of the coefficients, given latents; zeros are the null condition."""
+        told = jnp.any(z != 0, axis=-1, keepdims=True)
+        return self.mean + z @ self.slope, jnp.where(told, self.told, self.spectrum)
+
     def standardise(
         self,
         y: Float[Array, "b k"],
         alpha: Float[Array, "b 1"],
         sigma: Float[Array, "b 1"],
+        z: Float[Array, "b d"],
     ) -> Float[Array, "b k"]:
         """Noised coefficients in units of their spread: what the network sees."""
-        total = alpha**2 * self.spectrum + sigma**2
-        return (y - alpha * self.mean) / jnp.sqrt(total)
+        mean, variance = self.prior(z)
+        return (y - alpha * mean) / jnp.sqrt(alpha**2 * variance + sigma**2)
 
     def posterior(
         self,
         y: Float[Array, "b k"],
         alpha: Float[Array, "b 1"],
         sigma: Float[Array, "b 1"],
+        z: Float[Array, "b d"],
     ) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
         """Mean and standard deviation of clean coefficients, were they Gaussian."""
-        total = alpha**2 * self.spectrum + sigma**2
-        mean = self.mean + alpha * self.spectrum / total * (y - alpha * self.mean)
-        return mean, sigma * jnp.sqrt(self.spectrum / total)
+        mean, variance = self.prior(z)
+        total = alpha**2 * variance + sigma**2
+        return mean + alpha * variance / total * (y - alpha * mean), sigma * jnp.sqrt(
+            variance / total
+        )
 
 
-def unpack(stored: Mapping[str, Array | np.ndarray], numbers: int, rank: int) -> EigenPlanes:
+def unpack(
+    stored: Mapping[str, Array | np.ndarray], numbers: int, rank: int, dim: int = 1
+) -> EigenPlanes:
     """Eigenplanes from a file's arrays, the ``basis`` as int8.
 
     Each component has a ``scale`` of its own. That loses about two per cent of a typical number,
     which no direction among some ten thousand dimensions notices, and saves three quarters.
 
     Args:
-      stored: what `rodin_jax.train.components.components` made.
+      stored: what `rodin_jax.train.components.components` made, and `follow` there. Without what
+        the latter made, latents say nothing.
       numbers: of a set of planes.
       rank: how many components there should be.
+      dim: of the latents.
 
     Raises:
       ValueError: an array is missing, of another shape, or a variance not positive.
     """
     shapes = dict.fromkeys(("scale", "mean", "spectrum"), (rank,))
     shapes |= {"basis": (numbers, rank), "rest": (numbers,)}
+    shapes |= {"slope": (dim, rank), "told": (rank,)}
+    if not stored.keys() & {"slope", "told"} and "spectrum" in stored:
+        stored = {**stored, "slope": np.zeros((dim, rank)), "told": stored["spectrum"]}
     for name, shape in shapes.items():
         if name not in stored or stored[name].shape != shape:
             raise ValueError(f"tensor 'eigenplanes/{name}' {list(shape)} is missing")
-    if not (stored["spectrum"] > 0).all():
-        raise ValueError("tensor 'eigenplanes/spectrum' must be positive")
+    for name in ("spectrum", "told"):
+        if not (stored[name] > 0).all():
+            raise ValueError(f"tensor 'eigenplanes/{name}' must be positive")
     basis = jnp.asarray(stored["basis"], jnp.float32) * stored["scale"]
-    others = ("mean", "spectrum", "rest")
+    others = ("mean", "spectrum", "rest", "slope", "told")
     return EigenPlanes(basis, *(jnp.asarray(stored[name], jnp.float32) for name in others))
 
 
@@ -199,8 +223,8 @@ class Inside:
         said, variance = process.split_variance(output, x_t.shape[-1], learned_variance)
         y = self.eigenplanes.coefficients(x_t)
         levels = schedule.signal[t][:, None], schedule.sigma[t][:, None]
-        mean, deviation = self.eigenplanes.posterior(y, *levels)
-        seen = self.eigenplanes.standardise(y, *levels)
+        mean, deviation = self.eigenplanes.posterior(y, *levels, z)
+        seen = self.eigenplanes.standardise(y, *levels, z)
         inside = mean + deviation * self.net.apply({"params": self.params}, seen, t, z)
 
         rest = self.eigenplanes.rest.reshape(x_t.shape[1:])

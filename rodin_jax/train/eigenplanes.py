@@ -15,7 +15,7 @@ from rodin_jax.diffusion import process, schedules
 from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, Inside, unpack
 from rodin_jax.train import export, fitted, latents, portraits, stage
 from rodin_jax.train import state as train_state
-from rodin_jax.train.components import components, explained
+from rodin_jax.train.components import components, explained, follow
 
 PART = "eigenplanes"
 
@@ -35,19 +35,32 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     logging.info("%d eigenplanes hold %.1f %% of the variance", config.model.rank, 100 * shares[0])
 
     coefficients = np.asarray(eigen.coefficients(jnp.asarray(planes)))
+    packed |= follow(coefficients[seen], z[seen], packed["mean"])
+    eigen = unpack(packed, len(packed["basis"]), config.model.rank, z.shape[-1])
+    left = float(eigen.told.sum() / eigen.spectrum.sum())
+    logging.info("a line from the latent leaves %.1f %% of that", 100 * left)
     rows = [x[seen].reshape(-1, x.shape[-1]) for x in (coefficients, z)]
     schedule = schedules.make(config.process.schedule, config.process.steps)
     model_options = config.model.to_dict()
     net = CoefficientNet(**model_options)
     loss_fn = make_loss(
-        net, eigen, schedule, latent_dropout=config.latent_dropout, latent_noise=config.latent_noise
+        net,
+        eigen,
+        schedule,
+        latent_dropout=config.latent_dropout,
+        latent_noise=config.latent_noise,
+        emphasis=config.emphasis,
     )
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
     one = (jnp.asarray(rows[0][:1]), jnp.zeros(1, jnp.int32), jnp.asarray(rows[1][:1]))
     params = stage.initial(net, init_key, *one)
     examples = portraits.Rows(coefficients=rows[0], z=rows[1])
     done = stage.train(config, workdir, loss_fn, params, train_key, examples)
-    figures = {"subjects": len(store) - unseen, "variance_held": round(shares[0], 4)}
+    figures = {
+        "subjects": len(store) - unseen,
+        "variance_held": round(shares[0], 4),
+        "left_by_latents": round(left, 4),
+    }
     if unseen:
         rest = [jnp.asarray(x[-unseen:].reshape(-1, x.shape[-1])) for x in (coefficients, z)]
         figures["variance_held_unseen"] = round(shares[1], 4)
@@ -77,7 +90,8 @@ def load(directory: str | os.PathLike) -> Inside:
     stored = {name.removeprefix(f"{PART}/"): array for name, array in found.arrays.items()}
     params = jax.tree.map(jnp.asarray, found.params)
     net = CoefficientNet(**found.model)
-    return Inside(unpack(stored, len(stored["basis"]), net.rank), params, net)
+    sizes = len(stored["basis"]), net.rank, len(stored["slope"])
+    return Inside(unpack(stored, *sizes), params, net)
 
 
 def normalised(
@@ -101,24 +115,31 @@ def make_loss(
     *,
     latent_dropout: float,
     latent_noise: float,
+    emphasis: float,
 ) -> train_state.LossFn:
     """Mean squared error of what is not Gaussian in the coefficients, each in its own spread.
+
+    Coefficients weigh by their variance to the power ``emphasis``: of those that hardly change
+    anything a network of few examples only learns its examples.
 
     Its batch holds ``coefficients [b, k]`` and ``z [b, d]``. Noise is added to the latents, because
     a few hundred of them are easily learned by heart; and they are zeroed as for the base model.
     """
+    weights = eigen.told**emphasis
+    weights = weights / weights.mean()
 
     def loss_fn(params, batch, key):
         t_key, noise_key, null_key, blur_key, drop_key = jax.random.split(key, 5)
         c, z = batch["coefficients"], batch["z"]
         t = jax.random.randint(t_key, c.shape[:1], 0, schedule.steps)
-        z = z + latent_noise * jax.random.normal(blur_key, z.shape)
         z = latents.drop_latents(z, null_key, latent_dropout)
-        u, wanted = noised(eigen, schedule, c, t, noise_key)
+        u, wanted = noised(eigen, schedule, c, t, z, noise_key)
+        blurred = z + latent_noise * jax.random.normal(blur_key, z.shape)
+        heard = jnp.where(jnp.any(z != 0, axis=-1, keepdims=True), blurred, z)
         said = net.apply(
-            {"params": params}, u, t, z, deterministic=False, rngs={"dropout": drop_key}
+            {"params": params}, u, t, heard, deterministic=False, rngs={"dropout": drop_key}
         )
-        return jnp.mean((said - wanted) ** 2), {}
+        return jnp.mean(weights * (said - wanted) ** 2), {}
 
     return loss_fn
 
@@ -128,13 +149,14 @@ def noised(
     schedule: schedules.Schedule,
     c: Float[Array, "b k"],
     t: Array,
+    z: Float[Array, "b d"],
     key: Array,
 ) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
     """What the network sees of coefficients at time t, and what it should say. Takes the key."""
     y = process.q_sample(schedule, c, t, jax.random.normal(key, c.shape))
     alpha, sigma = schedule.signal[t][:, None], schedule.sigma[t][:, None]
-    mean, deviation = eigen.posterior(y, alpha, sigma)
-    return eigen.standardise(y, alpha, sigma), (c - mean) / deviation
+    mean, deviation = eigen.posterior(y, alpha, sigma, z)
+    return eigen.standardise(y, alpha, sigma, z), (c - mean) / deviation
 
 
 def unseen_loss(
@@ -145,7 +167,7 @@ def unseen_loss(
     @jax.jit
     def at(t):
         t = jnp.full(c.shape[:1], t)
-        u, wanted = noised(eigen, schedule, c, t, jax.random.fold_in(jax.random.key(0), t[0]))
+        u, wanted = noised(eigen, schedule, c, t, z, jax.random.fold_in(jax.random.key(0), t[0]))
         return jnp.mean((net.apply({"params": params}, u, t, z) - wanted) ** 2)
 
     times = np.linspace(0, schedule.steps - 1, 8).astype(int)

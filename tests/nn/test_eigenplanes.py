@@ -23,6 +23,8 @@ def eigenplanes(seed=0):
         jnp.asarray(rng.standard_normal(RANK), jnp.float32),
         jnp.asarray([9.0, 4.0, 1.0, 0.3, 0.1]),
         jnp.asarray((np.eye(len(basis)) - basis @ basis.T) @ np.ones(len(basis)), jnp.float32),
+        jnp.asarray(rng.standard_normal((DIM, RANK)), jnp.float32),
+        jnp.asarray([2.0, 1.0, 0.8, 0.1, 0.1]),
     )
 
 
@@ -33,15 +35,18 @@ def inside():
     return Inside(eigenplanes(), params["params"], net)
 
 
+@pytest.mark.parametrize("told", [False, True])
 @pytest.mark.parametrize("t", [5, 40, 95])
-def test_gaussian_coefficients_leave_nothing_to_say(t):
+def test_gaussian_coefficients_leave_nothing_to_say(t, told):
     eigen, n = eigenplanes(), 20_000
-    key, noise_key = jax.random.split(jax.random.key(t))
-    c = eigen.mean + jnp.sqrt(eigen.spectrum) * jax.random.normal(key, (n, RANK))
+    key, noise_key, z_key = jax.random.split(jax.random.key(t), 3)
+    z = told * jax.random.normal(z_key, (n, DIM))
+    c = jax.random.normal(key, (n, RANK))
+    c = eigen.mean + z @ eigen.slope + jnp.sqrt(eigen.told if told else eigen.spectrum) * c
     alpha, sigma = (jnp.full((n, 1), x[t]) for x in (SCHEDULE.signal, SCHEDULE.sigma))
     y = alpha * c + sigma * jax.random.normal(noise_key, c.shape)
-    seen = eigen.standardise(y, alpha, sigma)
-    mean, deviation = eigen.posterior(y, alpha, sigma)
+    seen = eigen.standardise(y, alpha, sigma, z)
+    mean, deviation = eigen.posterior(y, alpha, sigma, z)
     left = (c - mean) / deviation
     np.testing.assert_allclose(seen.mean(0), 0, atol=0.03)
     np.testing.assert_allclose(seen.std(0), 1, atol=0.03)
@@ -81,8 +86,8 @@ def test_each_speaks_for_its_own_part(inside, prediction):
     x0 = process.predict_x0(SCHEDULE, said[..., :2], x_t, t, prediction)
     levels = SCHEDULE.signal[t][:, None], SCHEDULE.sigma[t][:, None]
     y = eigen.coefficients(x_t)
-    mean, deviation = eigen.posterior(y, *levels)
-    seen = eigen.standardise(y, *levels)
+    mean, deviation = eigen.posterior(y, *levels, z)
+    seen = eigen.standardise(y, *levels, z)
     want = mean + deviation * inside.net.apply({"params": inside.params}, seen, t, z)
     np.testing.assert_allclose(eigen.coefficients(x0), want, atol=2e-3)
 

@@ -11,7 +11,7 @@ from rodin_jax import triplanes
 from rodin_jax.data.planes import PlanesStore
 from rodin_jax.diffusion import process, schedules
 from rodin_jax.nn.unet import UNet
-from rodin_jax.train import base, export, fitted, latents
+from rodin_jax.train import base, export, fitted, latents, stage
 
 
 class Echo:
@@ -96,7 +96,7 @@ def test_smoke_run_exports_a_usable_part_and_is_then_finished(
     def no_data(*_, **__):
         raise AssertionError("a finished run reads no data")
 
-    monkeypatch.setattr(base.loading, "batches", no_data)
+    monkeypatch.setattr(stage.loading, "batches", no_data)
     base.run(config, tmp_path)
     again = export.read_export(tmp_path).trained
     assert again | {"seconds": 0} == got.trained | {"seconds": 0}

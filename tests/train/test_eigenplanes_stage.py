@@ -9,7 +9,7 @@ from rodin_jax.diffusion import schedules
 from rodin_jax.nn.eigenplanes import CoefficientNet, unpack
 from rodin_jax.train import base, eigenplanes
 from rodin_jax.train import state as train_state
-from rodin_jax.train.components import components, explained
+from rodin_jax.train.components import components, explained, follow
 from rodin_jax.train.export import read_export
 
 SHAPE = (3, 8, 8, 4)
@@ -45,6 +45,21 @@ def test_components_are_found_and_stored_in_bytes():
         components(planes, 40)
 
 
+def test_a_line_from_latents_foretells_coefficients():
+    rng = np.random.default_rng(0)
+    slope = rng.standard_normal((6, 4)).astype(np.float32)
+    z = rng.standard_normal((400, 2, 6)).astype(np.float32)
+    noise = 0.5 * rng.standard_normal((400, 2, 4)).astype(np.float32)
+    mean = np.arange(4, dtype=np.float32)
+    found = follow(mean + z @ slope + noise, z, mean)
+    np.testing.assert_allclose(found["slope"], slope, atol=0.1)
+    np.testing.assert_allclose(found["told"], 0.25, atol=0.04)
+    # Where there are as many latents as people, nothing is foretold of people it has not seen.
+    wide = rng.standard_normal((40, 1, 80)).astype(np.float32)
+    alone = rng.standard_normal((40, 1, 4)).astype(np.float32)
+    assert (follow(mean + alone, wide, mean)["told"] > 0.5).all()
+
+
 def test_the_network_learns_what_is_not_gaussian():
     # Coefficients of +1 or -1: knowing the Gaussian posterior alone leaves a loss of 1.
     planes, *_ = planes_of_rank(2)
@@ -53,7 +68,9 @@ def test_the_network_learns_what_is_not_gaussian():
     signs = rng.choice([-1.0, 1.0], (512, 2)).astype(np.float32)
     c, z = eigen.mean + jnp.sqrt(eigen.spectrum) * signs, jnp.zeros((512, 1))
     net, schedule = CoefficientNet(2, width=16, depth=1, dropout=0.0), schedules.linear(50)
-    loss_fn = eigenplanes.make_loss(net, eigen, schedule, latent_dropout=0.0, latent_noise=0.0)
+    loss_fn = eigenplanes.make_loss(
+        net, eigen, schedule, latent_dropout=0.0, latent_noise=0.0, emphasis=0.5
+    )
     params = net.init(jax.random.key(0), c[:1], jnp.zeros(1, jnp.int32), z[:1])["params"]
     optimizer = train_state.adamw(1e-2)
     update = train_state.update_fn(loss_fn, optimizer, ema_decay=0.9)
