@@ -6,7 +6,7 @@ r"""Fits a data set's subjects to tri-planes that share one decoder.
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 40 s | it runs |
-| nano | 2 CPU cores, busy | 5 s a subject, the first 512 twice | held-out view 27 dB |
+| nano | 2 CPU cores, busy | 4 s a subject, the first 512 twice | held-out view 27.0 dB |
 | small | one modern GPU | not measured | not measured |
 | paper | GPUs | not measured | the paper gives no figure |
 

@@ -91,9 +91,8 @@ class EigenPlanes:
         """Mean and standard deviation of clean coefficients, were they Gaussian."""
         mean, variance = self.prior(z)
         total = alpha**2 * variance + sigma**2
-        return mean + alpha * variance / total * (y - alpha * mean), sigma * jnp.sqrt(
-            variance / total
-        )
+        seen = y - alpha * mean
+        return mean + alpha * variance / total * seen, sigma * jnp.sqrt(variance / total)
 
 
 def unpack(
