@@ -142,9 +142,7 @@ def find_reader(path: str | os.PathLike | None, bundle: Bundle) -> Reader | None
       ValueError: it is another part, or asks other questions.
     """
     if path is not None:
-        export = read_export(path)
-        if export.part != "probe":
-            raise ValueError(f"{path}: holds the part {export.part!r}, expected 'probe'")
+        export = read_export(path, "probe")
         found = Probe(**export.model), export.params, export.trained, str(path)
     elif "probe" in bundle.parts:
         part = bundle.parts["probe"]

@@ -84,9 +84,7 @@ def load(directory: str | os.PathLike) -> Inside:
       FileNotFoundError: nothing was exported there.
       ValueError: it is the export of another stage.
     """
-    found = export.read_export(directory)
-    if found.part != PART:
-        raise ValueError(f"{directory}: holds the part {found.part!r}, expected {PART!r}")
+    found = export.read_export(directory, PART)
     stored = {name.removeprefix(f"{PART}/"): array for name, array in found.arrays.items()}
     params = jax.tree.map(jnp.asarray, found.params)
     net = CoefficientNet(**found.model)

@@ -79,12 +79,16 @@ def write_export(
     return final
 
 
-def read_export(directory: str | os.PathLike) -> Export:
+def read_export(directory: str | os.PathLike, part: str | None = None) -> Export:
     """Reads an export folder, or the one inside a stage's workdir.
+
+    Args:
+      directory: either of them.
+      part: what it must hold; None for anything.
 
     Raises:
       FileNotFoundError: nothing was exported there (the stage has not finished).
-      ValueError: the folder is of another layout.
+      ValueError: the folder is of another layout, or it is the export of another stage.
     """
     folder = Path(directory)
     if not (folder / "config.json").is_file() or (folder / FOLDER).is_dir():
@@ -96,6 +100,8 @@ def read_export(directory: str | os.PathLike) -> Export:
     missing = [k for k in ("part", "model", "process", "trained") if k not in config]
     if missing:
         raise ValueError(f"{path}: field {missing[0]!r} is missing; this is not an export")
+    if part is not None and config["part"] != part:
+        raise ValueError(f"{folder}: holds the part {config['part']!r}, expected {part!r}")
     tree = weights.load_params(folder / "params.safetensors")
     if "params" not in tree:
         raise ValueError(f"{folder / 'params.safetensors'}: no tensor under 'params/'")

@@ -41,11 +41,9 @@ class Encoder:
         """
         if not str(clip_dir):
             raise ValueError("config.clip_dir is empty, expected the workdir of the clip stage")
-        export = read_export(clip_dir)
+        export = read_export(clip_dir, "clip")
         folder = Path(clip_dir)
         folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
-        if export.part != "clip":
-            raise ValueError(f"{folder}: holds the part {export.part!r}, expected 'clip'")
         self.clip, self.params = Clip(**export.model), export.params
         self.mean = jnp.asarray(export.arrays["latent_mean"])
         self.std = jnp.asarray(export.arrays["latent_std"])

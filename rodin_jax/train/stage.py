@@ -13,6 +13,7 @@ import ml_collections
 from jaxtyping import Array, Key, PyTree
 
 from rodin_jax.data import loading
+from rodin_jax.nn import weights as weight_files
 from rodin_jax.train import export, loop, sharding
 from rodin_jax.train import state as train_state
 from rodin_jax.train.journal import Pictures
@@ -53,13 +54,10 @@ def continued(params: PyTree, directory: str | os.PathLike, part: str) -> PyTree
     """
     if not str(directory):
         return params
-    found = export.read_export(directory)
-    if found.part != part:
-        raise ValueError(f"{directory}: holds the part {found.part!r}, expected {part!r}")
-    shapes = [jax.tree.map(jnp.shape, tree) for tree in (params, found.params)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"{directory}: its network has other sizes than config.model")
-    return jax.tree.map(jnp.asarray, found.params)
+    found = export.read_export(directory, part).params
+    where = f"{directory}: its network has other sizes than config.model"
+    weight_files.check_layout(found, params, where)
+    return jax.tree.map(jnp.asarray, found)
 
 
 def train(

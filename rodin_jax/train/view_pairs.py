@@ -166,9 +166,7 @@ def upsampled_by(upsampler_dir: str | os.PathLike) -> Upsampling:
       FileNotFoundError: nothing was exported there.
       ValueError: it is the export of another stage.
     """
-    found = export.read_export(upsampler_dir)
-    if found.part != "upsampler":
-        raise ValueError(f"{upsampler_dir}: holds the part {found.part!r}, expected 'upsampler'")
+    found = export.read_export(upsampler_dir, "upsampler")
     model, options = Upsampler(**found.model), found.process
     schedule = schedules.make(options["schedule"], options["steps"])
     size = max(int(name.split("/")[1]) for name in found.arrays)
