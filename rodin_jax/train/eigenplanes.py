@@ -88,8 +88,8 @@ def load(directory: str | os.PathLike) -> Inside:
     stored = {name.removeprefix(f"{PART}/"): array for name, array in found.arrays.items()}
     params = jax.tree.map(jnp.asarray, found.params)
     net = CoefficientNet(**found.model)
-    sizes = len(stored["basis"]), net.rank, len(stored["slope"])
-    return Inside(unpack(stored, *sizes), params, net)
+    dim = len(params["latent"]["kernel"])  # there is no slope in exports of before there was one
+    return Inside(unpack(stored, len(stored["basis"]), net.rank, dim), params, net)
 
 
 def normalised(
