@@ -195,7 +195,6 @@ class Avatar:
             within=np.asarray(self.grid.occupied) if level >= 1.0 else None,
             faces=faces,
             texture=texture,
-            chunk=avatar_programs.CHUNK,
         )
 
     def export(

@@ -19,7 +19,6 @@ from rodin_jax.nn.decoder import field as planes_field
 from rodin_jax.nn.refiner import Refiner
 from rodin_jax.types import Points, Rendering
 
-CHUNK = 65536
 _GRID = 128
 
 Planes = Float[Array, "3 rows columns c"]
@@ -30,7 +29,7 @@ View = Float[Array, "4"]
 def survey(decoder: Decoder, params, planes: Planes) -> occupancy.Occupancy:
     """Where there is anything."""
     solid = functools.partial(planes_density, decoder, params, planes)
-    return occupancy.survey_closely(solid, _GRID, chunk=CHUNK)
+    return occupancy.survey_closely(solid, _GRID)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5, 6))

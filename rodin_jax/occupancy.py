@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from rodin_jax.cameras import Camera, image_rays, project
-from rodin_jax.rendering import composite, cube_interval
+from rodin_jax.rendering import composite, cube_interval, points_at_once
 from rodin_jax.types import Field, Rays, Rendering, pytree
 
 # Transmittance below which a ray is taken as stopped, yet still sampled a little, so that a
@@ -127,7 +127,7 @@ def survey(
     *,
     within: Bool[Array, "r r r"] | None = None,
     threshold: float = 0.5,
-    chunk: int = 65536,
+    chunk: int | None = None,
 ) -> Occupancy:
     """Evaluates a density function at all cell centres.
 
@@ -139,7 +139,7 @@ def survey(
       chunk: points evaluated at once.
     """
     count = resolution**3
-    chunk = min(chunk, count)
+    chunk = min(chunk or points_at_once(), count)
     size = count + -count % chunk
     if within is None:
         cells, chunks = jnp.arange(size), size // chunk
@@ -164,13 +164,13 @@ def survey(
 
 
 def survey_closely(
-    density: Callable[[Float[Array, "n 3"]], Float[Array, "n"]], resolution: int, *, chunk: int
+    density: Callable[[Float[Array, "n 3"]], Float[Array, "n"]], resolution: int
 ) -> Occupancy:
     """Like `survey`, but cells are evaluated only where twice as large ones are not empty."""
-    within = survey(density, resolution // 2, chunk=chunk).occupied
+    within = survey(density, resolution // 2).occupied
     for axis in range(3):
         within = jnp.repeat(within, 2, axis=axis)
-    return survey(density, resolution, within=within, chunk=chunk)
+    return survey(density, resolution, within=within)
 
 
 def place_samples(
@@ -238,7 +238,7 @@ def render_view(
     width: int,
     *,
     samples: int = 16,
-    chunk: int = 2048,
+    chunk: int | None = None,
 ) -> Rendering:
     """One whole view; only chunks of rays that meet occupied cells are evaluated."""
 
@@ -246,6 +246,7 @@ def render_view(
         picture, *_ = render_guided(field, grid, rays, samples=samples)
         return jnp.concatenate([picture.rgb, picture.alpha[:, None], picture.depth[:, None]], -1)
 
+    chunk = chunk or points_at_once() // samples
     out = map_view(shade, grid, camera, height, width, empty=(0.0,) * 5, chunk=chunk)
     return Rendering(rgb=out[..., :3], alpha=out[..., 3], depth=out[..., 4])
 
@@ -258,7 +259,7 @@ def map_view(
     width: int,
     *,
     empty: Sequence[float],
-    chunk: int = 2048,
+    chunk: int,
 ) -> Float[Array, "h w k"]:
     """``shade`` of the rays through all pixels of a view that meet occupied cells.
 

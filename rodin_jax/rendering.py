@@ -85,6 +85,15 @@ def render_rays(field: Field, rays: Rays, *, samples: int, key: Array | None = N
     return composite(density, rgb, t, delta)[0]
 
 
+def points_at_once() -> int:
+    """How many points to read from planes at a time.
+
+    A processor is up to twice as fast while their texels stay in its cache; accelerators want
+    many.
+    """
+    return 8192 if jax.default_backend() == "cpu" else 65536
+
+
 def render_image(
     field: Field,
     camera: Camera,
@@ -92,10 +101,11 @@ def render_image(
     width: int,
     *,
     samples: int = 64,
-    chunk: int = 4096,
+    chunk: int | None = None,
 ) -> Rendering:
     """Renders every pixel of one camera, ``chunk`` rays at a time; arrays are ``[h, w, ...]``."""
     rays = image_rays(camera, height, width)
+    chunk = chunk or points_at_once() // samples
     return map_rays(lambda r: render_rays(field, r, samples=samples), rays, chunk)
 
 

@@ -106,7 +106,7 @@ def test_a_close_survey_is_that_of_all_cells():
     """For matter that the larger cells do not miss."""
     solid = ball(density=40.0)
     close, whole = (
-        survey(lambda p: solid(p, p)[0], 32, chunk=5000)
+        survey(lambda p: solid(p, p)[0], 32)
         for survey in (occupancy.survey_closely, occupancy.survey)
     )
     np.testing.assert_array_equal(close.density, whole.density)

@@ -276,4 +276,4 @@ def _scores(capture, decoder, planes, params, chosen, behind, grid):
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _search(decoder, grid, planes, params):
     density = functools.partial(decoders.density, decoder, params, planes)
-    return survey_closely(density, grid, chunk=65536)
+    return survey_closely(density, grid)

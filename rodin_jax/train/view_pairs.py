@@ -247,7 +247,7 @@ def _draw(decoded, planes, cameras: Camera, size: int, samples: int, upsampling,
 
 @functools.partial(jax.jit, static_argnums=0)
 def _survey(decoder: Decoder, params, planes) -> Occupancy:
-    return survey_closely(functools.partial(density, decoder, params, planes), _GRID, chunk=65536)
+    return survey_closely(functools.partial(density, decoder, params, planes), _GRID)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5, 6))
