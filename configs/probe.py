@@ -40,7 +40,9 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     )
     config.minor_weight = 0.2
     config.smoothing = 0.05  # of labels
-    config.augment = ml_collections.ConfigDict({"shift": 0.032, "brightness": 0.06})
+    config.augment = ml_collections.ConfigDict(
+        {"shift": 0.032, "brightness": 0.06, "blur": 0.75, "widest": 0.03}
+    )
 
     config.steps = 1000
     config.batch_size = 64

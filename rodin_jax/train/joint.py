@@ -115,7 +115,8 @@ def fit_jointly(
     planes_key, params_key, draw_key, steps_key = jax.random.split(key, 4)
     seed = int(jax.random.bits(draw_key))
     tuner = optax.adam(optax.exponential_decay(decoder_rate, steps, 0.1))
-    params = decoder.init(params_key, jnp.zeros((1, channels)), jnp.zeros((1, 3)))["params"]
+    features = jnp.zeros((1, decoder.inputs(channels)))
+    params = decoder.init(params_key, features, jnp.zeros((1, 3)))["params"]
     tuning, done = tuner.init(params), 0
     if left := _recorded(folder):
         done = int(left["done"])

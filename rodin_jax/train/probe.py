@@ -100,7 +100,7 @@ def pictures(subjects: Sequence, size: int) -> UInt8[np.ndarray, "n s s 3"]:
 
 
 def make_loss(
-    probe: Probe, weights: Sequence[float], *, smoothing: float, shift: float, brightness: float
+    probe: Probe, weights: Sequence[float], *, smoothing: float, **changes: float
 ) -> train_state.LossFn:
     """Cross-entropies of all questions that a picture answers, weighted.
 
@@ -110,13 +110,12 @@ def make_loss(
       probe: the network.
       weights: of the questions.
       smoothing: of the labels.
-      shift: largest shift of a picture, as a share of its edge.
-      brightness: largest relative change of it.
+      changes: of the pictures, as `augment` takes them.
     """
 
     def loss_fn(params, batch, key):
         picture_key, drop_key = jax.random.split(key)
-        images = augment(batch["image"], picture_key, shift=shift, brightness=brightness)
+        images = augment(batch["image"], picture_key, **changes)
         logits = probe.apply(
             {"params": params}, images, deterministic=False, rngs={"dropout": drop_key}
         )
@@ -133,10 +132,28 @@ def make_loss(
 
 
 def augment(
-    images: UInt8[Array, "b s s 3"], key: Array, *, shift: float, brightness: float
+    images: UInt8[Array, "b s s 3"],
+    key: Array,
+    *,
+    shift: float,
+    brightness: float,
+    blur: float,
+    widest: float,
 ) -> Float[Array, "b s s 3"]:
-    """Shifts, mirrors and changes the brightness. The key is consumed."""
-    shift_key, mirror_key, light_key = jax.random.split(key, 3)
+    """Shifts, mirrors, blurs and changes the brightness.
+
+    A probe that has seen sharp pictures only calls soft ones by their softness: glasses that
+    anybody sees are "none" to it.
+
+    Args:
+      images: to change.
+      key: consumed.
+      shift: largest shift, as a share of the edge.
+      brightness: largest relative change.
+      blur: share of the pictures that lose detail.
+      widest: standard deviation of the widest blur, as a share of the edge.
+    """
+    shift_key, mirror_key, light_key, blur_key = jax.random.split(key, 4)
     batch, size = images.shape[:2]
     most = round(shift * size)
     edges = ((0, 0), (most, most), (most, most), (0, 0))
@@ -145,7 +162,22 @@ def augment(
     x = jax.vmap(lambda p, c: jax.lax.dynamic_slice(p, (*c, 0), (size, size, 3)))(padded, corner)
     mirror = jax.random.bernoulli(mirror_key, shape=(batch, 1, 1, 1))
     light = 1 + brightness * jax.random.uniform(light_key, (batch, 1, 1, 1), minval=-1)
-    return jnp.clip(jnp.where(mirror, x[:, :, ::-1], x) / 255 * light, 0, 1)
+    x = jnp.where(mirror, x[:, :, ::-1], x) / 255 * light
+    return jnp.clip(_blurred(x, blur_key, blur, widest), 0, 1)
+
+
+def _blurred(images, key, share, widest):
+    """Some of the pictures, each by a Gaussian of a width of its own."""
+    chosen_key, width_key = jax.random.split(key)
+    batch, size = images.shape[:2]
+    chosen = jax.random.bernoulli(chosen_key, share, (batch, 1, 1))
+    width = widest * size * jax.random.uniform(width_key, (batch, 1, 1))
+    away = jnp.arange(size)[:, None] - jnp.arange(size)
+    # A width this small leaves a picture as it is.
+    weight = jnp.exp(-0.5 * (away / jnp.where(chosen, width + 0.1, 0.1)) ** 2)
+    weight = weight / weight.sum(-1, keepdims=True)
+    images = jnp.einsum("bih,bhwc->biwc", weight, images)
+    return jnp.einsum("bjw,biwc->bijc", weight, images)
 
 
 def predict(

@@ -145,9 +145,9 @@ def scenes(capture):
             for x in (images, images[..., [2, 1, 0, 3]])]  # fmt: skip
 
 
-def learn_jointly(scenes, folder, report=lambda step, mse: None):
+def learn_jointly(scenes, folder, report=lambda step, mse: None, decoder=DECODER):
     return fit_jointly(
-        scenes.__getitem__, len(scenes), DECODER, KEY, folder=folder, options=OPTIONS, size=16,
+        scenes.__getitem__, len(scenes), decoder, KEY, folder=folder, options=OPTIONS, size=16,
         channels=4, steps=60, group=2, visit=5, report=report,
     )  # fmt: skip
 
@@ -178,6 +178,13 @@ def test_joint_stage_then_frozen_decoder(scenes, tmp_path):
             learn_jointly(scenes, halting, stop_at(when))
     again = learn_jointly(scenes, halting)
     jax.tree.map(np.testing.assert_array_equal, (params, mean), again)
+
+
+def test_subjects_may_share_a_linear_decoder_of_products(scenes, tmp_path):
+    errors = []
+    decoder = Decoder(octaves=0, form="products")
+    learn_jointly(scenes, tmp_path, lambda step, mse: errors.append(mse), decoder)
+    assert np.mean(errors[-2:]) < 0.6 * np.mean(errors[:2])
 
 
 def test_levels_are_whole_visits():

@@ -69,7 +69,8 @@ def test_what_cannot_be_seen_is_neither_asked_nor_learned():
     net = Probe(questions, image_size=32, width=4, colours=4, dropout=0.0)
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8))
     params = net.init(jax.random.key(0), images / 255)["params"]
-    loss_fn = probe.make_loss(net, [1.0, 1.0], smoothing=0.0, shift=0.0, brightness=0.0)
+    still = {"shift": 0.0, "brightness": 0.0, "blur": 0.0, "widest": 0.0}
+    loss_fn = probe.make_loss(net, [1.0, 1.0], smoothing=0.0, **still)
 
     def slope(labels):
         batch = {"image": images, "labels": jnp.asarray(labels)}
@@ -85,9 +86,8 @@ def test_augmentation_moves_mirrors_and_lights():
     image = np.zeros((1, 20, 20, 3), np.uint8)
     image[:, 10, 4] = 200
     keys = jax.random.split(jax.random.key(0), 64)
-    out = np.stack(
-        [probe.augment(jnp.asarray(image), key, shift=0.1, brightness=0.05)[0] for key in keys]
-    )
+    changes = {"shift": 0.1, "brightness": 0.05, "blur": 0.0, "widest": 0.0}
+    out = np.stack([probe.augment(jnp.asarray(image), key, **changes)[0] for key in keys])
     # The spot is at 0.784, changed by the light; what came in from outside is white.
     spots = np.where(out[..., 0] < 0.9, out[..., 0], 0)
     found = [np.unravel_index(one.argmax(), one.shape) for one in spots]
@@ -96,6 +96,22 @@ def test_augmentation_moves_mirrors_and_lights():
     assert set(columns) == {2, 3, 4, 5, 6} | {13, 14, 15, 16, 17}
     light = spots.max((1, 2)) * 255 / 200
     assert 0.95 <= light.min() < 0.98 and 1.02 < light.max() <= 1.05
+
+
+def test_blur_takes_detail_away_and_nothing_else():
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.integers(0, 256, (64, 24, 24, 3), np.uint8))
+    images = jnp.concatenate([images, images[:, :, ::-1]])  # mirroring changes no statistics
+    changes = {"shift": 0.0, "brightness": 0.0, "blur": 0.5, "widest": 0.1}
+    out = np.asarray(probe.augment(images, jax.random.key(0), **changes))
+    rough = np.diff(out, axis=1).std((1, 2, 3))
+    sharp = np.isclose(rough, np.diff(images / 255.0, axis=1).std((1, 2, 3)), atol=1e-3)
+    assert 0.3 < sharp.mean() < 0.75
+    # All widths down to none: the softest have lost nearly all of it.
+    assert rough.min() < 0.1 * rough.max()
+    np.testing.assert_allclose(out.mean((1, 2)), np.asarray(images).mean((1, 2)) / 255, atol=0.03)
+    flat = jnp.full((8, 24, 24, 3), 77, np.uint8)
+    np.testing.assert_allclose(probe.augment(flat, jax.random.key(1), **changes), 77 / 255, 1e-5)
 
 
 def test_many_looks_are_the_sum_of_their_logarithms():
