@@ -26,7 +26,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.data_dir = ""  # written by `rodin data`
     config.seed = 0
 
-    config.source_size = 96  # edge of the pictures that augmentation starts from
+    config.source_size = 128  # edge of the pictures that augmentation starts from
     config.generic_share = 0.03  # of captions that say nothing, like "a person"
     config.word_dropout = 0.02  # of words that become unknown
     config.augment = ml_collections.ConfigDict(
@@ -43,10 +43,13 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.appearance = ml_collections.ConfigDict(
         {"size": 48, "width": 512, "weight": 30.0, "noise": 0.1}
     )
+    # Each phrase of the captions must be told too, words and pairs of words that between `rarest`
+    # and `commonest` of the people are described with.
+    config.phrases = ml_collections.ConfigDict({"weight": 0.05, "rarest": 0.005, "commonest": 0.6})
     config.model = ml_collections.ConfigDict(
         {
-            "dim": 128,
-            "image_size": 64,
+            "dim": 256,
+            "image_size": 128,
             "image_width": 32,
             "image_blocks": (1, 1, 1),
             "image_patch": 4,

@@ -1,7 +1,8 @@
 """The shared space of pictures and sentences, trained on front views and their captions.
 
-The loss is the contrastive one and, so that z tells the looks too, the error of a small picture
-drawn from the embedding (`rodin_jax.nn.appearance`). It exports both towers, the scale of the
+The loss is the contrastive one; the error of a small picture drawn from the embedding, so that z
+tells the looks too (`rodin_jax.nn.appearance`); and that of the captions' phrases read off both
+embeddings (`rodin_jax.train.phrases`). It exports both towers, the scale of the
 latent z (``latent_mean``, ``latent_std``) and the ``tokenizer.json`` of the captions' words.
 """
 
@@ -10,11 +11,13 @@ import itertools
 import logging
 import os
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree, UInt8
+import optax
+from jaxtyping import Array, Bool, Float, Int, PyTree, UInt8
 
 from rodin_jax import triplanes
 from rodin_jax.nn import clip as clip_lib
@@ -22,7 +25,7 @@ from rodin_jax.nn import tokenizer as tokenizer_lib
 from rodin_jax.nn.appearance import AppearanceHead
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.tokenizer import SPECIAL
-from rodin_jax.train import export, latents, portraits, stage
+from rodin_jax.train import export, latents, phrases, portraits, stage
 from rodin_jax.train import state as train_state
 from rodin_jax.train.augment import Augmentation, augment, mirror_some
 
@@ -44,11 +47,14 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     model_options = {**config.model.to_dict(), "vocabulary": len(tokenizer)}
     clip = Clip(**model_options)
     appearance = Appearance(**config.appearance.to_dict())
-    init_key, head_key, train_key = jax.random.split(jax.random.key(config.seed), 3)
+    labels = phrases.label(tokens, rarest=config.phrases.rarest, commonest=config.phrases.commonest)
+    logging.info("%d phrases, %.0f said of a subject", labels.shape[1], labels.sum(1).mean())
+    init_key, head_key, words_key, train_key = jax.random.split(jax.random.key(config.seed), 4)
     picture = jnp.zeros((1, clip.image_size, clip.image_size, 3))
     params = {
         "towers": stage.initial(clip, init_key, picture, jnp.zeros((1, length), jnp.int32)),
         "head": stage.initial(appearance.head, head_key, jnp.zeros((1, clip.dim))),
+        "phrases": stage.initial(_reader(labels), words_key, jnp.zeros((1, clip.dim))),
     }
     loss_fn = make_loss(
         clip,
@@ -57,8 +63,9 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         Augmentation(**config.augment.to_dict()),
         generic_share=config.generic_share,
         word_dropout=config.word_dropout,
+        phrases_weight=config.phrases.weight,
     )
-    source = portraits.Portraits(subjects, tokens, config.source_size)
+    source = portraits.Portraits(subjects, config.source_size, tokens=tokens, phrases=labels)
     done = stage.train(config, workdir, loss_fn, params, train_key, source)
     params = done.weights["towers"]
     embeddings = latents.encode_fronts(clip, params, portraits.fronts(subjects))
@@ -122,12 +129,14 @@ def make_loss(
     *,
     generic_share: float,
     word_dropout: float,
+    phrases_weight: float,
 ) -> train_state.LossFn:
-    """The contrastive loss on augmented pictures and one random caption each, and the looks.
+    """The contrastive loss on augmented pictures and one random caption each, looks and phrases.
 
     The picture to draw is the front as it was, however the one that the tower saw was changed.
 
-    Its batch holds ``image``, premultiplied RGBA ``[b, h, h, 4]``, and ``tokens [b, k, l]``.
+    Its batch holds ``image``, premultiplied RGBA ``[b, h, h, 4]``, ``tokens [b, k, l]`` and
+    ``phrases [b, p]``, which of them are said of each subject.
     Captions that happen to be equal share their pictures.
     """
 
@@ -143,10 +152,36 @@ def make_loss(
         loss = clip_lib.contrastive_loss(seen, said, log_scale, same)
         best = clip_lib.similarity(seen, said).argmax(axis=1)
         hit = jnp.take_along_axis(same, best[:, None], axis=1)
-        shown = {"accuracy": hit.mean(), "scale": jnp.exp(log_scale)}
-        return loss + appearance.weight * looks, {**shown, "looks": -10 * jnp.log10(looks)}
+        told = [unsaid(params["phrases"], e, batch["phrases"]) for e in (seen, said)]
+        shown = {
+            "accuracy": hit.mean(),
+            "scale": jnp.exp(log_scale),
+            "looks": -10 * jnp.log10(looks),
+            "phrases_seen": told[0],
+            "phrases_said": told[1],
+        }
+        return loss + appearance.weight * looks + phrases_weight * sum(told), shown
 
     return loss_fn
+
+
+def _reader(labels: Bool[np.ndarray, "n p"]) -> nn.Dense:
+    """Tells phrases from an embedding; at first as likely as each is of anybody."""
+    share = labels.mean(0)
+    usual = np.log(share / (1 - share)).astype(np.float32)
+    return nn.Dense(len(usual), bias_init=lambda *_: jnp.asarray(usual))
+
+
+def unsaid(
+    params: PyTree, embedding: Float[Array, "b d"], labels: Bool[Array, "b p"]
+) -> Float[Array, ""]:
+    """Cross-entropy of phrases that a linear layer reads off embeddings, summed over phrases.
+
+    A sentence, too, is asked for all that is true of its person: where it leaves something open it
+    learns how likely each answer is.
+    """
+    said = nn.Dense(labels.shape[1]).apply({"params": params}, clip_lib.normalise(embedding))
+    return optax.sigmoid_binary_cross_entropy(said, labels.astype(said.dtype)).sum(-1).mean()
 
 
 def drop_words(tokens: Int[Array, "b l"], key: Array, probability: float) -> Int[Array, "b l"]:

@@ -74,23 +74,23 @@ class Rows(Sequence):
 
 
 class Portraits(Sequence):
-    """Training examples ``{"image": premultiplied RGBA uint8 [s, s, 4], "tokens": [k, l]}``.
+    """Training examples ``{"image": premultiplied RGBA uint8 [s, s, 4], ...}``.
 
     Args:
       subjects: with ``front``.
-      tokens: of each subject's captions.
       size: pictures are brought to this edge.
       memory_bytes: read everything at once when it takes no more than this.
+      others: what else an example holds, arrays whose first axis is the subject.
     """
 
     def __init__(
         self,
         subjects: Sequence,
-        tokens: Int[np.ndarray, "n k l"],
         size: int,
         memory_bytes: int = MEMORY_BYTES,
+        **others: np.ndarray,
     ):
-        self._subjects, self._tokens, self._size = subjects, tokens, size
+        self._subjects, self._size, self._others = subjects, size, Rows(**others)
         self._matrices: dict[int, np.ndarray] = {}
         self._cache = None
         if len(subjects) * size * size * 4 <= memory_bytes:
@@ -101,7 +101,7 @@ class Portraits(Sequence):
 
     def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
         image = self._read(index) if self._cache is None else self._cache[index]
-        return {"image": image, "tokens": self._tokens[index]}
+        return {"image": image, **self._others[index]}
 
     def _read(self, index):
         front = self._subjects[index].front

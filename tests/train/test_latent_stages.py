@@ -12,7 +12,8 @@ from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.latent import LatentNet
 from rodin_jax.nn.text import TextPrior
-from rodin_jax.train import clip, latent, latents, portraits, text
+from rodin_jax.nn.tokenizer import SPECIAL
+from rodin_jax.train import clip, latent, latents, phrases, portraits, text
 from rodin_jax.train.export import read_export
 
 COLOURS = ("red", "green", "blue", "grey", "black", "yellow", "white", "pink", "brown", "olive")
@@ -156,9 +157,11 @@ def test_clip_loss_counts_equal_captions_as_hits():
         clip.Augmentation(),
         generic_share=0.0,
         word_dropout=0.0,
+        phrases_weight=0.0,
     )
-    batch = {"image": image, "tokens": tokens}
-    params = {"towers": towers, "head": head}
+    reader = {"kernel": jnp.zeros((4, 3)), "bias": jnp.zeros(3)}
+    batch = {"image": image, "tokens": tokens, "phrases": jnp.zeros((4, 3), bool)}
+    params = {"towers": towers, "head": head, "phrases": reader}
     loss, metrics = jax.jit(loss_fn)(params, batch, jax.random.key(1))
     assert metrics["accuracy"] == 1.0
     # By picture the four equal sentences are one: log 4. By sentence about as much.
@@ -187,6 +190,39 @@ def test_looks_are_drawn_from_the_embedding():
     assert heard.error(params, embedding, fronts, jax.random.key(2)) > 5 * error
 
 
+def test_phrases_are_words_and_neighbours_that_some_are_described_with():
+    start, end, pad = SPECIAL.index("[BOS]"), SPECIAL.index("[EOS]"), 0
+    red, hair, hat = range(len(SPECIAL), len(SPECIAL) + 3)
+    tokens = np.array(
+        [
+            [[start, red, hair, end, pad], [start, hair, end, pad, pad]],
+            [[start, red, hat, end, pad], [start, hat, end, pad, pad]],
+            [[start, red, hat, end, pad], [start, red, hair, hat, end]],
+            [[start, hair, hat, end, pad], [start, hair, end, pad, pad]],
+        ]
+    )
+    labels = phrases.label(tokens, rarest=0.3, commonest=0.9)
+    # red, hair, hat, "red hair", "red hat", "hair hat"; no pair crosses a special token.
+    want = [[1, 1, 0, 1, 0, 0], [1, 0, 1, 0, 1, 0], [1, 1, 1, 1, 1, 1], [0, 1, 1, 0, 0, 1]]
+    assert sorted(map(tuple, labels.T)) == sorted(map(tuple, np.array(want, bool).T))
+    assert phrases.label(tokens, rarest=0.6, commonest=0.9).shape[1] == 3
+    assert phrases.label(tokens, rarest=0.3, commonest=0.6).shape[1] == 3
+
+
+def test_phrases_are_read_off_embeddings():
+    labels = jnp.array([[True, False], [False, False], [True, True]])
+    embedding = jax.random.normal(jax.random.key(0), (3, 6))
+    params = {"kernel": jnp.zeros((6, 2)), "bias": jnp.zeros(2)}
+    assert float(clip.unsaid(params, embedding, labels)) == pytest.approx(2 * np.log(2))
+    slope = jax.jit(jax.value_and_grad(clip.unsaid))
+    for _ in range(200):
+        error, grads = slope(params, embedding, labels)
+        params = jax.tree.map(lambda p, g: p - 0.5 * g, params, grads)
+    assert error < 0.1
+    # Not the length of an embedding says it, but its direction.
+    np.testing.assert_allclose(clip.unsaid(params, 7 * embedding, labels), error, rtol=0.1)
+
+
 def test_words_are_dropped_but_never_special_tokens():
     tokens = jnp.broadcast_to(jnp.array([2, 5, 6, 3, 0]), (2000, 5))
     out = np.asarray(clip.drop_words(tokens, jax.random.key(0), 0.1))
@@ -206,8 +242,8 @@ def test_captions_are_picked_evenly_and_sometimes_generic():
 def test_portraits_are_premultiplied_and_the_same_from_disk():
     subjects = list(people())
     tokens = np.zeros((10, 1, 4), np.int32)
-    kept = portraits.Portraits(subjects, tokens, 10)
-    read = portraits.Portraits(subjects, tokens, 10, memory_bytes=0)
+    kept = portraits.Portraits(subjects, 10, tokens=tokens)
+    read = portraits.Portraits(subjects, 10, memory_bytes=0, tokens=tokens)
     example = read[3]
     np.testing.assert_array_equal(example["image"], kept[3]["image"])
     assert example["image"].shape == (10, 10, 4) and len(read) == 10
