@@ -60,8 +60,8 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         }
     )
 
-    config.steps = 2500
-    config.batch_size = 96
+    config.steps = 1500
+    config.batch_size = 64
     config.accumulate = 1
     config.fsdp = False  # divide the state, not only the batches, among the devices
     config.learning_rate = 1e-3

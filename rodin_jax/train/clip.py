@@ -54,7 +54,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     params = {
         "towers": stage.initial(clip, init_key, picture, jnp.zeros((1, length), jnp.int32)),
         "head": stage.initial(appearance.head, head_key, jnp.zeros((1, clip.dim))),
-        "phrases": stage.initial(_reader(labels), words_key, jnp.zeros((1, clip.dim))),
+        "phrases": stage.initial(reader(labels), words_key, jnp.zeros((1, clip.dim))),
     }
     loss_fn = make_loss(
         clip,
@@ -165,11 +165,13 @@ def make_loss(
     return loss_fn
 
 
-def _reader(labels: Bool[np.ndarray, "n p"]) -> nn.Dense:
+def reader(labels: Bool[np.ndarray, "n p"]) -> nn.Dense:
     """Tells phrases from an embedding; at first as likely as each is of anybody."""
     share = labels.mean(0)
     usual = np.log(share / (1 - share)).astype(np.float32)
-    return nn.Dense(len(usual), bias_init=lambda *_: jnp.asarray(usual))
+    return nn.Dense(
+        len(usual), kernel_init=nn.initializers.zeros, bias_init=lambda *_: jnp.asarray(usual)
+    )
 
 
 def unsaid(
