@@ -11,7 +11,6 @@ import itertools
 import logging
 import os
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -49,12 +48,12 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     appearance = Appearance(**config.appearance.to_dict())
     labels = phrases.label(tokens, rarest=config.phrases.rarest, commonest=config.phrases.commonest)
     logging.info("%d phrases, %.0f said of a subject", labels.shape[1], labels.sum(1).mean())
-    init_key, head_key, words_key, train_key = jax.random.split(jax.random.key(config.seed), 4)
+    init_key, head_key, train_key = jax.random.split(jax.random.key(config.seed), 3)
     picture = jnp.zeros((1, clip.image_size, clip.image_size, 3))
     params = {
         "towers": stage.initial(clip, init_key, picture, jnp.zeros((1, length), jnp.int32)),
         "head": stage.initial(appearance.head, head_key, jnp.zeros((1, clip.dim))),
-        "phrases": stage.initial(reader(labels), words_key, jnp.zeros((1, clip.dim))),
+        "phrases": reader(labels, clip.dim),
     }
     loss_fn = make_loss(
         clip,
@@ -165,13 +164,11 @@ def make_loss(
     return loss_fn
 
 
-def reader(labels: Bool[np.ndarray, "n p"]) -> nn.Dense:
-    """Tells phrases from an embedding; at first as likely as each is of anybody."""
+def reader(labels: Bool[np.ndarray, "n p"], dim: int) -> PyTree:
+    """A linear layer that tells phrases; at first as likely as each is of anybody."""
     share = labels.mean(0)
     usual = np.log(share / (1 - share)).astype(np.float32)
-    return nn.Dense(
-        len(usual), kernel_init=nn.initializers.zeros, bias_init=lambda *_: jnp.asarray(usual)
-    )
+    return {"kernel": jnp.zeros((dim, len(usual))), "bias": jnp.asarray(usual)}
 
 
 def unsaid(
@@ -182,7 +179,7 @@ def unsaid(
     A sentence, too, is asked for all that is true of its person: where it leaves something open it
     learns how likely each answer is.
     """
-    said = nn.Dense(labels.shape[1]).apply({"params": params}, clip_lib.normalise(embedding))
+    said = clip_lib.normalise(embedding) @ params["kernel"] + params["bias"]
     return optax.sigmoid_binary_cross_entropy(said, labels.astype(said.dtype)).sum(-1).mean()
 
 

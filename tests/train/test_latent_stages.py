@@ -212,7 +212,7 @@ def test_phrases_are_words_and_neighbours_that_some_are_described_with():
 def test_phrases_are_read_off_embeddings():
     labels = jnp.array([[True, False], [False, False], [True, True]])
     embedding = jax.random.normal(jax.random.key(0), (3, 6))
-    params = clip.reader(np.asarray(labels)).init(jax.random.key(1), embedding)["params"]
+    params = clip.reader(np.asarray(labels), 6)
     # At first all are thought to be as most are: 2 of 3 and 1 of 3.
     usual = -2 * (np.log(2 / 3) * 2 + np.log(1 / 3)) / 3
     assert float(clip.unsaid(params, embedding, labels)) == pytest.approx(usual)
@@ -229,7 +229,7 @@ def test_captions_that_are_all_alike_have_no_phrases():
     labels = phrases.label(np.full((3, 2, 4), len(SPECIAL)))
     assert labels.shape == (3, 0)
     embedding = jnp.ones((3, 6))
-    params = clip.reader(labels).init(jax.random.key(0), embedding)["params"]
+    params = clip.reader(labels, 6)
     error, slope = jax.value_and_grad(clip.unsaid, 1)(params, embedding, jnp.asarray(labels))
     assert error == 0 and not slope.any()
 
