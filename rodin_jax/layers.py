@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from rodin_jax.cameras import Camera
 from rodin_jax.occupancy import Occupancy, map_view, render_guided
-from rodin_jax.rendering import points_at_once
+from rodin_jax.rendering import rays_at_once
 from rodin_jax.types import Field, Points, Rays, Rendering
 
 # A density of 10 turns half opaque within 0.07 world units, see `meshing.extract`.
@@ -139,7 +139,7 @@ def render_layers(
             axis=-1,
         )
 
-    chunk = chunk or points_at_once() // samples
+    chunk = chunk or rays_at_once(samples)
     empty = (0.0,) * 5 + (jnp.inf,) + (0.0,) * 3
     out = map_view(shade, grid, camera, height, width, empty=empty, chunk=chunk)
     picture = Rendering(rgb=out[..., :3], alpha=out[..., 3], depth=out[..., 4])

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from rodin_jax.cameras import Camera, image_rays, project
-from rodin_jax.rendering import composite, cube_interval, points_at_once
+from rodin_jax.rendering import composite, cube_interval, points_at_once, rays_at_once
 from rodin_jax.types import Field, Rays, Rendering, pytree
 
 # Transmittance below which a ray is taken as stopped, yet still sampled a little, so that a
@@ -246,7 +246,7 @@ def render_view(
         picture, *_ = render_guided(field, grid, rays, samples=samples)
         return jnp.concatenate([picture.rgb, picture.alpha[:, None], picture.depth[:, None]], -1)
 
-    chunk = chunk or points_at_once() // samples
+    chunk = chunk or rays_at_once(samples)
     out = map_view(shade, grid, camera, height, width, empty=(0.0,) * 5, chunk=chunk)
     return Rendering(rgb=out[..., :3], alpha=out[..., 3], depth=out[..., 4])
 

@@ -94,6 +94,11 @@ def points_at_once() -> int:
     return 8192 if jax.default_backend() == "cpu" else 65536
 
 
+def rays_at_once(samples: int) -> int:
+    """How many rays of so many samples are `points_at_once`; at least one."""
+    return max(points_at_once() // samples, 1)
+
+
 def render_image(
     field: Field,
     camera: Camera,
@@ -105,7 +110,7 @@ def render_image(
 ) -> Rendering:
     """Renders every pixel of one camera, ``chunk`` rays at a time; arrays are ``[h, w, ...]``."""
     rays = image_rays(camera, height, width)
-    chunk = chunk or points_at_once() // samples
+    chunk = chunk or rays_at_once(samples)
     return map_rays(lambda r: render_rays(field, r, samples=samples), rays, chunk)
 
 

@@ -82,6 +82,12 @@ class Decoder(nn.Module):
         return density, rgb
 
 
+def initial(decoder: Decoder, key: Array, channels: int):
+    """Random parameters for planes of so many channels; the key is consumed."""
+    features = jnp.zeros((1, decoder.inputs(channels)))
+    return decoder.init(key, features, jnp.zeros((1, 3)))["params"]
+
+
 def field(decoder: Decoder, params, planes: Float[Array, "3 h w c"]) -> Field:
     """The radiance field that a tri-plane and decoder parameters describe (eq. 1)."""
 

@@ -26,7 +26,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from rodin_jax.diffusion import process
 from rodin_jax.diffusion.schedules import Schedule
@@ -67,8 +67,8 @@ class EigenPlanes:
 
     def prior(self, z: Float[Array, "b d"]) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
         """Mean and variance of the coefficients, given latents; zeros are the null condition."""
-        told = jnp.any(z != 0, axis=-1, keepdims=True)
-        return self.mean + z @ self.slope, jnp.where(told, self.told, self.spectrum)
+        variance = jnp.where(somebody(z), self.told, self.spectrum)
+        return self.mean + z @ self.slope, variance
 
     def standardise(
         self,
@@ -93,6 +93,11 @@ class EigenPlanes:
         total = alpha**2 * variance + sigma**2
         seen = y - alpha * mean
         return mean + alpha * variance / total * seen, sigma * jnp.sqrt(variance / total)
+
+
+def somebody(z: Float[Array, "b d"]) -> Bool[Array, "b 1"]:
+    """Which latents are of somebody; zeros are the null condition."""
+    return jnp.any(z != 0, axis=-1, keepdims=True)
 
 
 def unpack(

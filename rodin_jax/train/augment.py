@@ -39,10 +39,24 @@ def augment(
     place_key, blur_key, colour_key, ground_key = jax.random.split(key, 4)
     rows, columns = _matrices(place_key, blur_key, images.shape[:2], size, options)
     x = images.astype(jnp.float32) / 255
-    x = jnp.einsum("bih,bhwc->biwc", rows, x)
-    x = jnp.einsum("bjw,biwc->bijc", columns, x)
+    x = look(x, rows, columns)
     rgb = x[..., :3] + (1 - x[..., 3:]) * _ground(ground_key, len(images), size, options)
     return jnp.clip(rgb * _gain(colour_key, len(images), options), 0, 1)
+
+
+def gaussians(
+    distance: Float[Array, "... i h"], spread: Float[Array, "b 1 1"]
+) -> Float[Array, "b i h"]:
+    """Weights with which each output pixel i looks at the input's pixels h, that far from it."""
+    weight = jnp.exp(-0.5 * (distance / spread) ** 2)
+    return weight / weight.sum(-1, keepdims=True)
+
+
+def look(
+    images: Float[Array, "b h w c"], rows: Float[Array, "b i h"], columns: Float[Array, "b j w"]
+) -> Float[Array, "b i j c"]:
+    """Pictures through a matrix for each axis."""
+    return jnp.einsum("bjw,biwc->bijc", columns, jnp.einsum("bih,bhwc->biwc", rows, images))
 
 
 def _matrices(place_key, blur_key, shape, size, options):
@@ -63,8 +77,7 @@ def _matrices(place_key, blur_key, shape, size, options):
         centre = ((unit + shift[:, None]) * zoom + 0.5) * height - 0.5
         # Outside the picture its border continues.
         distance = jnp.clip(centre, 0, height - 1)[..., None] - jnp.arange(height)
-        weight = jnp.exp(-0.5 * (distance / spread) ** 2)
-        return weight / weight.sum(-1, keepdims=True)
+        return gaussians(distance, spread)
 
     return matrix(shift[:, 0]), matrix(shift[:, 1])
 

@@ -137,9 +137,7 @@ def fit_capture(
     planes_key, params_key, key = jax.random.split(jax.random.key(seed), 3)
     learned = Learned(
         planes=fitting.initial_planes(planes_key, size // _LEVELS[0][0], channels),
-        params=decoder.init(
-            params_key, jnp.zeros((1, decoder.inputs(channels))), jnp.zeros((1, 3))
-        )["params"],
+        params=decoders.initial(decoder, params_key, channels),
         behind=backdrop.start() if opaque else None,
     )
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from rodin_jax import triplanes
 from rodin_jax.data.planes import PlanesStore, PlaneStatistics
 from rodin_jax.diffusion import process, schedules
-from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, Inside, unpack
+from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, Inside, somebody, unpack
 from rodin_jax.train import export, fitted, latents, portraits, stage
 from rodin_jax.train import state as train_state
 from rodin_jax.train.components import components, explained, follow
@@ -133,7 +133,7 @@ def make_loss(
         z = latents.drop_latents(z, null_key, latent_dropout)
         u, wanted = noised(eigen, schedule, c, t, z, noise_key)
         blurred = z + latent_noise * jax.random.normal(blur_key, z.shape)
-        heard = jnp.where(jnp.any(z != 0, axis=-1, keepdims=True), blurred, z)
+        heard = jnp.where(somebody(z), blurred, z)
         said = net.apply(
             {"params": params}, u, t, heard, deterministic=False, rngs={"dropout": drop_key}
         )

@@ -24,8 +24,8 @@ from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
 from rodin_jax import triplanes
+from rodin_jax.nn import decoder as decoders
 from rodin_jax.nn import weights
-from rodin_jax.nn.decoder import Decoder
 from rodin_jax.train import fitting
 from rodin_jax.train.shelf import Shelf, make
 
@@ -75,7 +75,7 @@ def levels(size: int, steps: int, visit: int) -> list[Level]:
 def fit_jointly(
     scene_of: Callable[[int], fitting.Scene],
     count: int,
-    decoder: Decoder,
+    decoder: decoders.Decoder,
     key: Array,
     *,
     folder: Path,
@@ -115,8 +115,7 @@ def fit_jointly(
     planes_key, params_key, draw_key, steps_key = jax.random.split(key, 4)
     seed = int(jax.random.bits(draw_key))
     tuner = optax.adam(optax.exponential_decay(decoder_rate, steps, 0.1))
-    features = jnp.zeros((1, decoder.inputs(channels)))
-    params = decoder.init(params_key, features, jnp.zeros((1, 3)))["params"]
+    params = decoders.initial(decoder, params_key, channels)
     tuning, done = tuner.init(params), 0
     if left := _recorded(folder):
         done = int(left["done"])

@@ -22,6 +22,7 @@ from rodin_jax.data.images import over_white
 from rodin_jax.nn.probe import Probe, log_probabilities
 from rodin_jax.train import export, portraits, stage
 from rodin_jax.train import state as train_state
+from rodin_jax.train.augment import gaussians, look
 from rodin_jax.triplanes import resize_matrix
 
 PART = "probe"
@@ -172,12 +173,11 @@ def _blurred(images, key, share, widest):
     batch, size = images.shape[:2]
     chosen = jax.random.bernoulli(chosen_key, share, (batch, 1, 1))
     width = widest * size * jax.random.uniform(width_key, (batch, 1, 1))
-    away = jnp.arange(size)[:, None] - jnp.arange(size)
+    place = jnp.arange(size, dtype=jnp.float32)
+    away = place[:, None] - place
     # A width this small leaves a picture as it is.
-    weight = jnp.exp(-0.5 * (away / jnp.where(chosen, width + 0.1, 0.1)) ** 2)
-    weight = weight / weight.sum(-1, keepdims=True)
-    images = jnp.einsum("bih,bhwc->biwc", weight, images)
-    return jnp.einsum("bjw,biwc->bijc", weight, images)
+    weight = gaussians(away, jnp.where(chosen, width + 0.1, 0.1))
+    return look(images, weight, weight)
 
 
 def predict(
