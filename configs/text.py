@@ -29,6 +29,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
 
     config.null_share = 0.2  # of examples without a sentence, for guidance
     config.generic_share = 0.03  # of captions that say nothing, like "a person"
+    config.emphasis = 0.5  # power of a coordinate's variance that it weighs with
     config.process = ml_collections.ConfigDict(
         {"schedule": "linear", "steps": 1000, "prediction": "x0", "learned_variance": False}
     )

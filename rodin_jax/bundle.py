@@ -27,11 +27,13 @@ from rodin_jax.nn import tokenizer as tokenizers
 from rodin_jax.nn import weights
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.decoder import Decoder
-from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, unpack
+from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes
+from rodin_jax.nn.eigenplanes import unpack as unpack_eigenplanes
 from rodin_jax.nn.latent import LatentNet
 from rodin_jax.nn.probe import Probe
 from rodin_jax.nn.refiner import Refiner
-from rodin_jax.nn.text import TextPrior
+from rodin_jax.nn.text import SentenceLine, TextPrior
+from rodin_jax.nn.text import unpack as unpack_sentences
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
 
@@ -118,6 +120,7 @@ class Bundle:
       low: statistics of the base model's planes.
       high: statistics of the full planes.
       eigenplanes: principal components of the base model's planes; None without that part.
+      sentences: what a line says of the latents of sentences; None of bundles without one.
       latent_mean: see `rodin_jax.nn.clip`.
       latent_std: likewise.
       sampling: defaults.
@@ -134,6 +137,7 @@ class Bundle:
     low: PlaneStatistics
     high: PlaneStatistics
     eigenplanes: EigenPlanes | None
+    sentences: SentenceLine | None
     latent_mean: jax.Array
     latent_std: jax.Array
     sampling: Sampling
@@ -202,6 +206,7 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
         low=_statistics(folder, "base", parts, planes["base_size"], planes["channels"]),
         high=_statistics(folder, "upsampler", parts, planes["size"], planes["channels"]),
         eigenplanes=_eigenplanes(folder, parts, planes),
+        sentences=_sentences(folder, parts),
         latent_mean=_vector(clip_file, parts["clip"].arrays, "latent_mean", clip.dim),
         latent_std=_vector(clip_file, parts["clip"].arrays, "latent_std", clip.dim),
         sampling=_sampling(folder, config.get("sampling", {})),
@@ -326,9 +331,18 @@ def _eigenplanes(folder: Path, parts, planes: dict[str, int]) -> EigenPlanes | N
     numbers = 3 * planes["base_size"] ** 2 * planes["channels"]
     try:
         arrays, dim = part.arrays.get("eigenplanes", {}), parts["clip"].module.dim
-        return unpack(arrays, numbers, part.module.rank, dim)
+        return unpack_eigenplanes(arrays, numbers, part.module.rank, dim)
     except ValueError as error:
         raise BundleError(f"{path}: {error}") from error
+
+
+def _sentences(folder: Path, parts) -> SentenceLine | None:
+    if "line" not in parts["text"].arrays:
+        return None
+    try:
+        return unpack_sentences(parts["text"].arrays["line"], parts["text"].module.dim)
+    except ValueError as error:
+        raise BundleError(f"{folder / 'text.safetensors'}: {error}") from error
 
 
 def _vector(path: Path, arrays: dict, name: str, dim: int) -> jax.Array:

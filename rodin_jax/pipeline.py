@@ -190,6 +190,8 @@ class RodinPipeline(Synthesis):
             raise RequestError(f"strength must be finite, got {strength}")
         target = self._sentence(prompt).embedding
         origin = self._sentence(NEUTRAL if source is None else source, warn=bool(source)).embedding
+        if (sentences := self.bundle.sentences) is not None:
+            return strength * (sentences.latent(target) - sentences.latent(origin))
         return strength * towers.edit_direction(target, origin, self.bundle.latent_std)
 
     def _road(self, prompt: str | None, image) -> Callable[[int], Float[Array, "1 d"]]:
@@ -237,6 +239,7 @@ class RodinPipeline(Synthesis):
             noise,
             defaults.text_guidance,
             sampling.stream(seed, sampling.LATENT),
+            self.bundle.sentences,
         )
         picture = z * self.bundle.latent_std + self.bundle.latent_mean
         best = int(jnp.argmax(towers.similarity(picture, sentence.embedding)[:, 0]))

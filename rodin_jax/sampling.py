@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn.eigenplanes import Inside
-from rodin_jax.nn.text import null_text
+from rodin_jax.nn.text import SentenceLine, null_text
 
 LATENT, BASE, UPSAMPLER = range(3)  # what a seed's streams of random numbers are for
 
@@ -155,14 +155,30 @@ def free_latent(diffuser, params, noise, key):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def text_latents(diffuser, params, features, embedding, mask, noise, guidance, key):
-    count = noise.shape[0]
-    text = tuple(jnp.repeat(x, count, axis=0) for x in (features, embedding, mask))
-    denoise = process.guided(
-        lambda z_t, t, text: diffuser.module.apply({"params": params}, z_t, t, *text),
-        text,
-        null_text(*text),
-        guidance,
-        diffuser.learned_variance,
-    )
+def text_latents(
+    diffuser,
+    params,
+    features,
+    embedding,
+    mask,
+    noise,
+    guidance,
+    key,
+    line: SentenceLine | None = None,
+):
+    """One latent of the same sentence for each row of the noise."""
+    text = tuple(jnp.repeat(x, noise.shape[0], axis=0) for x in (features, embedding, mask))
+
+    def say(seen, t, *text):
+        return diffuser.module.apply({"params": params}, seen, t, *text)
+
+    def network(z_t, t, text):
+        if line is None:
+            return say(z_t, t, *text)
+        schedule = diffuser.process()
+        z = line.denoise(say, z_t, t, text, schedule)
+        eps = process.predict_eps(schedule, z, z_t, t)
+        return process.target(schedule, z, eps, t, diffuser.prediction)
+
+    denoise = process.guided(network, text, null_text(*text), guidance, diffuser.learned_variance)
     return diffuser(denoise, noise, key)

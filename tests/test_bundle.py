@@ -226,7 +226,7 @@ def test_a_bundle_may_have_eigenplanes(runs, folder, tmp_path):
     assert load_bundle(folder).eigenplanes is None
     eigen = bundle.eigenplanes
     np.testing.assert_allclose(np.linalg.norm(eigen.basis, axis=0), 1, atol=1e-5)
-    assert eigen.basis.shape == (768, 3) and (eigen.spectrum > 0).all()
+    assert eigen.basis.shape == (768, 3) and (eigen.line.spectrum > 0).all()
     for tensor, change, message in (
         ("eigenplanes/basis", lambda x: x[:-1], r"'eigenplanes/basis' \[768, 3\] is missing"),
         ("eigenplanes/basis", lambda x: x[:0].repeat(768, 0), "is missing"),
@@ -240,6 +240,16 @@ def test_a_bundle_may_have_eigenplanes(runs, folder, tmp_path):
         shutil.rmtree(damaged)
     _config(bundle.path, lambda c: c["parts"]["eigenplanes"]["process"].update(steps=21))
     with pytest.raises(BundleError, match=r"eigenplanes\.process\.steps is 21, expected base's 20"):
+        load_bundle(bundle.path)
+
+
+def test_a_damaged_line_from_sentences_is_refused(tmp_path):
+    runs = tiny_bundle.exports(tmp_path / "runs")
+    tiny_bundle.add_line(next(run for run in runs if run.name == "text"))
+    bundle = assembly.assemble(runs, tmp_path / "with", preset="smoke")
+    assert bundle.sentences.axes.shape == (8, 8)
+    _tensor(bundle.path, "text", "line/slope", lambda x: x[:-1])
+    with pytest.raises(BundleError, match=r"text\.safetensors: tensor 'line/slope' \[8, 8\]"):
         load_bundle(bundle.path)
 
 

@@ -181,6 +181,30 @@ def test_eigenplanes_speak_where_a_bundle_has_them(woman, tmp_path):
     assert same(other, again)
 
 
+def test_sentences_follow_a_line_where_a_bundle_has_one(woman, tmp_path):
+    runs = tiny_bundle.exports(tmp_path / "runs")
+    tiny_bundle.add_line(next(run for run in runs if run.name == "text"))
+    options = {"preset": "smoke", "sampling": tiny_bundle.SAMPLING}
+    pipeline = RodinPipeline(assembly.assemble(runs, tmp_path / "bundle", **options))
+    # A network that says nothing leaves a Gaussian; of many latents the line is the mean.
+    part = pipeline.bundle.parts["text"]
+    silent = jax.tree.map(jnp.zeros_like, part.params)
+    sentence, line = pipeline._sentence(PROMPT), pipeline.bundle.sentences
+    z = sampling.text_latents(
+        pipeline._diffuser("text", 20), silent, *dataclasses.astuple(sentence),
+        jax.random.normal(jax.random.key(0), (4000, tiny_bundle.DIM)), 1.0, jax.random.key(1), line,
+    )  # fmt: skip
+    np.testing.assert_allclose(z.mean(0), line.latent(sentence.embedding)[0], atol=0.08)
+    spread = (z - z.mean(0)) @ line.axes
+    np.testing.assert_allclose(spread.var(0), line.line.told, rtol=0.1)
+    # The trained one bends it; edits go along the line.
+    assert not np.allclose(pipeline.latent(PROMPT, seed=3), woman.recipe.z, atol=1e-2)
+    step = pipeline.direction(PROMPT, "a portrait of a person", 2.0)
+    origin = pipeline._sentence("a portrait of a person").embedding
+    want = 2 * (line.latent(sentence.embedding) - line.latent(origin))
+    np.testing.assert_allclose(step, want, atol=1e-5)
+
+
 def test_a_fit_has_no_latent_to_edit(pipeline, woman, tmp_path):
     with pytest.raises(RequestError, match="no latent"):
         pipeline.edit(tiny_bundle.ball(), "red hair")

@@ -18,7 +18,8 @@ from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
 from rodin_jax.train.components import components
-from rodin_jax.train.export import write_export
+from rodin_jax.train.export import read_export, write_export
+from rodin_jax.train.text import straight
 
 SIZE, BASE, CHANNELS, DIM, LENGTH = 16, 8, 4, 8, 12
 BALL_RADIUS = 0.6
@@ -73,6 +74,14 @@ def exports(folder: Path, seed: int = 0) -> list[Path]:
         write_export(folder / part, part, model, params, process, arrays, {"steps": 0})
     words.save(folder / "clip" / "export" / "tokenizer.json")
     return [folder / part for part in stages]
+
+
+def add_line(run: Path) -> None:
+    """Gives the text prior exported to ``run`` a line from sentences to latents."""
+    export, rng = read_export(run, "text"), np.random.default_rng(0)
+    z, said = (rng.standard_normal((60, 2, DIM)).astype(np.float32) for _ in range(2))
+    arrays = {f"line/{name}": array for name, array in straight(z + said, said).items()}
+    write_export(run, "text", export.model, export.params, export.process, arrays)
 
 
 def refiner() -> tuple[Refiner, dict]:

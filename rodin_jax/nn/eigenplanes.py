@@ -6,18 +6,9 @@ known: coefficients of the eigenplanes are denoised by a small network of their 
 minutes, and the base network speaks for what lies outside their span. The paper, with a hundred
 thousand subjects and weeks of many GPUs, has no need of it.
 
-Symbols: ``x0 = mean + B c + rest`` with the eigenplanes ``B [n, k]``, orthonormal columns; the
-noised coefficients ``y = B^T x_t``; ``alpha, sigma`` as in `rodin_jax.diffusion.schedules`. Of
-nobody in particular c has the mean ``B^T mean`` and the variances ``spectrum``; of somebody whose
-latent is z, ``m = B^T mean + z W`` and the variances ``told`` that z leaves. With whichever of them
-is lambda, and were c Gaussian, its posterior given y would be
-
-    mean  m + lambda alpha / total (y - alpha m),   variance  lambda sigma^2 / total,
-    total = alpha^2 lambda + sigma^2.
-
-The network sees and predicts what is left when that is taken out, in units of its spread: both of
-unit variance, whatever the coefficient and the noise. Of a thousand people a linear map from z is
-learned well, and a network only by heart: so the line comes first, and the network bends it.
+Symbols: ``x0 = B c + rest`` with the eigenplanes ``B [n, k]``, orthonormal columns; the noised
+coefficients ``y = B^T x_t``. How they follow the latent, and what is left to their network, is in
+`rodin_jax.nn.line`.
 """
 
 from collections.abc import Mapping
@@ -26,11 +17,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from rodin_jax.diffusion import process
 from rodin_jax.diffusion.schedules import Schedule
+from rodin_jax.nn import line as lines
 from rodin_jax.nn.embedding import timestep_embedding
+from rodin_jax.nn.line import Line
 from rodin_jax.types import Planes, pytree, static
 
 
@@ -40,19 +33,13 @@ class EigenPlanes:
 
     Attributes:
       basis: orthonormal columns; rows are the planes' numbers in their order.
-      mean: coefficients of the set's mean.
-      spectrum: variances of the coefficients, positive, falling.
       rest: what of the set's mean lies outside their span.
-      slope: W, how the coefficients follow the latent.
-      told: variances of the coefficients about what the latent says, positive.
+      line: how their coefficients are distributed and follow the latent; the spectrum falls.
     """
 
     basis: Float[Array, "n k"]
-    mean: Float[Array, "k"]
-    spectrum: Float[Array, "k"]
     rest: Float[Array, "n"]
-    slope: Float[Array, "d k"]
-    told: Float[Array, "k"]
+    line: Line
 
     def coefficients(self, planes: Planes) -> Float[Array, "*b k"]:
         """``B^T x``, the mean included."""
@@ -65,40 +52,6 @@ class EigenPlanes:
         change = (wanted - self.coefficients(planes)) @ self.basis.T
         return planes + change.reshape(planes.shape)
 
-    def prior(self, z: Float[Array, "b d"]) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
-        """Mean and variance of the coefficients, given latents; zeros are the null condition."""
-        variance = jnp.where(somebody(z), self.told, self.spectrum)
-        return self.mean + z @ self.slope, variance
-
-    def standardise(
-        self,
-        y: Float[Array, "b k"],
-        alpha: Float[Array, "b 1"],
-        sigma: Float[Array, "b 1"],
-        z: Float[Array, "b d"],
-    ) -> Float[Array, "b k"]:
-        """Noised coefficients in units of their spread: what the network sees."""
-        mean, variance = self.prior(z)
-        return (y - alpha * mean) / jnp.sqrt(alpha**2 * variance + sigma**2)
-
-    def posterior(
-        self,
-        y: Float[Array, "b k"],
-        alpha: Float[Array, "b 1"],
-        sigma: Float[Array, "b 1"],
-        z: Float[Array, "b d"],
-    ) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
-        """Mean and standard deviation of clean coefficients, were they Gaussian."""
-        mean, variance = self.prior(z)
-        total = alpha**2 * variance + sigma**2
-        seen = y - alpha * mean
-        return mean + alpha * variance / total * seen, sigma * jnp.sqrt(variance / total)
-
-
-def somebody(z: Float[Array, "b d"]) -> Bool[Array, "b 1"]:
-    """Which latents are of somebody; zeros are the null condition."""
-    return jnp.any(z != 0, axis=-1, keepdims=True)
-
 
 def unpack(
     stored: Mapping[str, Array | np.ndarray], numbers: int, rank: int, dim: int = 1
@@ -109,8 +62,8 @@ def unpack(
     which no direction among some ten thousand dimensions notices, and saves three quarters.
 
     Args:
-      stored: what `rodin_jax.train.components.components` made, and `follow` there. Without what
-        the latter made, latents say nothing.
+      stored: what `rodin_jax.train.components.components` made, and `follow` of
+        `rodin_jax.train.regression`. Without what the latter made, latents say nothing.
       numbers: of a set of planes.
       rank: how many components there should be.
       dim: of the latents.
@@ -118,20 +71,15 @@ def unpack(
     Raises:
       ValueError: an array is missing, of another shape, or a variance not positive.
     """
-    shapes = dict.fromkeys(("scale", "mean", "spectrum"), (rank,))
-    shapes |= {"basis": (numbers, rank), "rest": (numbers,)}
-    shapes |= {"slope": (dim, rank), "told": (rank,)}
+    shapes = {"basis": (numbers, rank), "scale": (rank,), "rest": (numbers,)}
+    lines.check_shapes(stored, shapes, "eigenplanes")
     if not stored.keys() & {"slope", "told"} and "spectrum" in stored:
         stored = {**stored, "slope": np.zeros((dim, rank)), "told": stored["spectrum"]}
-    for name, shape in shapes.items():
-        if name not in stored or stored[name].shape != shape:
-            raise ValueError(f"tensor 'eigenplanes/{name}' {list(shape)} is missing")
-    for name in ("spectrum", "told"):
-        if not (stored[name] > 0).all():
-            raise ValueError(f"tensor 'eigenplanes/{name}' must be positive")
-    basis = jnp.asarray(stored["basis"], jnp.float32) * stored["scale"]
-    others = ("mean", "spectrum", "rest", "slope", "told")
-    return EigenPlanes(basis, *(jnp.asarray(stored[name], jnp.float32) for name in others))
+    return EigenPlanes(
+        jnp.asarray(stored["basis"], jnp.float32) * stored["scale"],
+        jnp.asarray(stored["rest"], jnp.float32),
+        lines.unpack(stored, rank, dim, "eigenplanes"),
+    )
 
 
 class CoefficientNet(nn.Module):
@@ -162,7 +110,7 @@ class CoefficientNet(nn.Module):
         *,
         deterministic: bool = True,
     ) -> Float[Array, "b k"]:
-        """The clean coefficients' distance from `EigenPlanes.posterior`'s mean over its deviation.
+        """The clean coefficients' distance from `Line.posterior`'s mean over its deviation.
 
         Args:
           u: standardised noised coefficients.
@@ -225,11 +173,10 @@ class Inside:
           learned_variance: whether it has a second half.
         """
         said, variance = process.split_variance(output, x_t.shape[-1], learned_variance)
-        y = self.eigenplanes.coefficients(x_t)
-        levels = schedule.signal[t][:, None], schedule.sigma[t][:, None]
-        mean, deviation = self.eigenplanes.posterior(y, *levels, z)
-        seen = self.eigenplanes.standardise(y, *levels, z)
-        inside = mean + deviation * self.net.apply({"params": self.params}, seen, t, z)
+        inside = self.eigenplanes.line.denoise(
+            lambda seen: self.net.apply({"params": self.params}, seen, t, z),
+            self.eigenplanes.coefficients(x_t), t, z, schedule,
+        )  # fmt: skip
 
         rest = self.eigenplanes.rest.reshape(x_t.shape[1:])
         x0 = process.predict_x0(schedule, said, x_t, t, prediction)

@@ -1,15 +1,23 @@
 """The text prior (suppl. B.5): from a sentence to an image latent, after DALL-E 2.
 
 A causal transformer reads [the sentence's tokens, its embedding, the time, the noised latent, a
-query]; at the query's place it says what the clean latent is.
+query]; at the query's place it says what the clean latent is. With a `SentenceLine` it only says
+how the latent differs from what a line from the sentence's embedding foretells.
 """
+
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from rodin_jax.diffusion.schedules import Schedule
+from rodin_jax.nn import line as lines
 from rodin_jax.nn.embedding import timestep_embedding
+from rodin_jax.nn.line import Line, somebody
 from rodin_jax.nn.transformer import TransformerBlock
+from rodin_jax.types import pytree
 
 _EXTRA = 4  # embedding, time, latent, query
 
@@ -65,6 +73,62 @@ class TextPrior(nn.Module):
         # Zero at first: the best guess that knows nothing.
         out = nn.Dense(self.dim, kernel_init=nn.initializers.zeros, name="output")
         return out(nn.LayerNorm(name="norm")(x[:, length + _EXTRA - 1]))
+
+
+@pytree
+class SentenceLine:
+    """What a line from its embedding says of the latent that a sentence describes.
+
+    Attributes:
+      axes: principal axes of the latents, orthonormal columns.
+      centre: mean embedding of sentences.
+      line: of the latents' coordinates ``axes^T z``, given embeddings about their centre.
+    """
+
+    axes: Float[Array, "d k"]
+    centre: Float[Array, "e"]
+    line: Line
+
+    def heard(self, embedding: Float[Array, "b e"]) -> Float[Array, "b e"]:
+        """Embeddings about their centre; zeros, no sentence, stay zeros."""
+        return jnp.where(somebody(embedding), embedding - self.centre, 0)
+
+    def latent(self, embedding: Float[Array, "b e"]) -> Float[Array, "b d"]:
+        """The mean latent of whoever sentences describe."""
+        return self.line.prior(self.heard(embedding))[0] @ self.axes.T
+
+    def denoise(
+        self,
+        network: Callable[..., Float[Array, "b k"]],
+        z_t: Float[Array, "b d"],
+        t: Int[Array, "b"],
+        text: Sequence[Array],
+        schedule: Schedule,
+    ) -> Float[Array, "b d"]:
+        """Clean latents, see `Line.denoise`.
+
+        Args:
+          network: `TextPrior`'s function, of standardised coordinates instead of noised latents.
+          z_t: noised latents.
+          t: original diffusion times.
+          text: features, embedding and mask, as `TextPrior` wants them.
+          schedule: of all original times.
+        """
+        c = self.line.denoise(
+            lambda seen: network(seen, t, *text), z_t @ self.axes, t, self.heard(text[1]), schedule
+        )
+        return c @ self.axes.T
+
+
+def unpack(stored: Mapping[str, Array | np.ndarray], dim: int) -> SentenceLine:
+    """A line from a file's arrays, for latents and embeddings of ``dim`` numbers.
+
+    Raises:
+      ValueError: an array is missing, of another shape, or a variance not positive.
+    """
+    lines.check_shapes(stored, {"axes": (dim, dim), "centre": (dim,)}, "line")
+    axes, centre = (jnp.asarray(stored[name], jnp.float32) for name in ("axes", "centre"))
+    return SentenceLine(axes, centre, lines.unpack(stored, dim, dim, "line"))
 
 
 def null_text(

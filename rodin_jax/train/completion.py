@@ -63,14 +63,14 @@ def completion_of(
     """Prepares the completion of planes ``shape = [3, h, w, c]`` from ``coarse`` texels."""
     rank = len(learned["spectrum"])
     eigen = unpack(learned, int(np.prod(shape)), rank)
-    mean = (eigen.basis @ eigen.mean + eigen.rest).reshape(shape)
+    mean = (eigen.basis @ eigen.line.mean + eigen.rest).reshape(shape)
 
     def small(column):
         return triplanes.resize(column.reshape(shape), coarse).reshape(-1)
 
     low = jax.lax.map(small, eigen.basis.T)
-    noise = _NOISE * eigen.spectrum.sum() / eigen.basis.shape[0]
-    normal = low @ low.T + jnp.diag(noise / eigen.spectrum)
+    noise = _NOISE * eigen.line.spectrum.sum() / eigen.basis.shape[0]
+    normal = low @ low.T + jnp.diag(noise / eigen.line.spectrum)
     return Completion(
         mean, triplanes.resize(mean, coarse), eigen.basis, jnp.linalg.solve(normal, low)
     )

@@ -7,15 +7,17 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from rodin_jax import triplanes
 from rodin_jax.data.planes import PlanesStore, PlaneStatistics
-from rodin_jax.diffusion import process, schedules
-from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, Inside, somebody, unpack
+from rodin_jax.diffusion import schedules
+from rodin_jax.nn.eigenplanes import CoefficientNet, Inside, unpack
+from rodin_jax.nn.line import Line, somebody
 from rodin_jax.train import export, fitted, latents, portraits, stage
 from rodin_jax.train import state as train_state
-from rodin_jax.train.components import components, explained, follow
+from rodin_jax.train.components import components, explained
+from rodin_jax.train.regression import follow
 
 PART = "eigenplanes"
 
@@ -37,7 +39,8 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     coefficients = np.asarray(eigen.coefficients(jnp.asarray(planes)))
     packed |= follow(coefficients[seen], z[seen], packed["mean"])
     eigen = unpack(packed, len(packed["basis"]), config.model.rank, z.shape[-1])
-    left = float(eigen.told.sum() / eigen.spectrum.sum())
+    line = eigen.line
+    left = float(line.told.sum() / line.spectrum.sum())
     logging.info("a line from the latent leaves %.1f %% of that", 100 * left)
     rows = [x[seen].reshape(-1, x.shape[-1]) for x in (coefficients, z)]
     schedule = schedules.make(config.process.schedule, config.process.steps)
@@ -45,7 +48,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     net = CoefficientNet(**model_options)
     loss_fn = make_loss(
         net,
-        eigen,
+        line,
         schedule,
         latent_dropout=config.latent_dropout,
         latent_noise=config.latent_noise,
@@ -64,7 +67,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     if unseen:
         rest = [jnp.asarray(x[-unseen:].reshape(-1, x.shape[-1])) for x in (coefficients, z)]
         figures["variance_held_unseen"] = round(shares[1], 4)
-        figures["loss_unseen"] = round(unseen_loss(net, done.weights, eigen, schedule, *rest), 4)
+        figures["loss_unseen"] = round(unseen_loss(net, done.weights, line, schedule, *rest), 4)
         logging.info("of %d people it has not seen: %s", unseen, figures)
     export.write_export(
         workdir,
@@ -108,7 +111,7 @@ def normalised(
 
 def make_loss(
     net: CoefficientNet,
-    eigen: EigenPlanes,
+    line: Line,
     schedule: schedules.Schedule,
     *,
     latent_dropout: float,
@@ -117,21 +120,19 @@ def make_loss(
 ) -> train_state.LossFn:
     """Mean squared error of what is not Gaussian in the coefficients, each in its own spread.
 
-    Coefficients weigh by their variance to the power ``emphasis``: of those that hardly change
-    anything a network of few examples only learns its examples.
+    Coefficients weigh as `Line.weights` says.
 
     Its batch holds ``coefficients [b, k]`` and ``z [b, d]``. Noise is added to the latents, because
     a few hundred of them are easily learned by heart; and they are zeroed as for the base model.
     """
-    weights = eigen.told**emphasis
-    weights = weights / weights.mean()
+    weights = line.weights(emphasis)
 
     def loss_fn(params, batch, key):
         t_key, noise_key, null_key, blur_key, drop_key = jax.random.split(key, 5)
         c, z = batch["coefficients"], batch["z"]
         t = jax.random.randint(t_key, c.shape[:1], 0, schedule.steps)
         z = latents.drop_latents(z, null_key, latent_dropout)
-        u, wanted = noised(eigen, schedule, c, t, z, noise_key)
+        u, wanted = line.lesson(schedule, c, t, z, jax.random.normal(noise_key, c.shape))
         blurred = z + latent_noise * jax.random.normal(blur_key, z.shape)
         heard = jnp.where(somebody(z), blurred, z)
         said = net.apply(
@@ -142,30 +143,16 @@ def make_loss(
     return loss_fn
 
 
-def noised(
-    eigen: EigenPlanes,
-    schedule: schedules.Schedule,
-    c: Float[Array, "b k"],
-    t: Array,
-    z: Float[Array, "b d"],
-    key: Array,
-) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
-    """What the network sees of coefficients at time t, and what it should say. Takes the key."""
-    y = process.q_sample(schedule, c, t, jax.random.normal(key, c.shape))
-    alpha, sigma = schedule.signal[t][:, None], schedule.sigma[t][:, None]
-    mean, deviation = eigen.posterior(y, alpha, sigma, z)
-    return eigen.standardise(y, alpha, sigma, z), (c - mean) / deviation
-
-
 def unseen_loss(
-    net: CoefficientNet, params, eigen: EigenPlanes, schedule: schedules.Schedule, c, z
+    net: CoefficientNet, params, line: Line, schedule: schedules.Schedule, c, z
 ) -> float:
     """The loss, with latents as they are, at eight times from the least to the most noisy."""
 
     @jax.jit
     def at(t):
         t = jnp.full(c.shape[:1], t)
-        u, wanted = noised(eigen, schedule, c, t, z, jax.random.fold_in(jax.random.key(0), t[0]))
+        noise = jax.random.normal(jax.random.fold_in(jax.random.key(0), t[0]), c.shape)
+        u, wanted = line.lesson(schedule, c, t, z, noise)
         return jnp.mean((net.apply({"params": params}, u, t, z) - wanted) ** 2)
 
     times = np.linspace(0, schedule.steps - 1, 8).astype(int)

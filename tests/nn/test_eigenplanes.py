@@ -1,4 +1,4 @@
-"""Eigenplanes: Bayes' rule on coefficients, and the division of labour with the base network."""
+"""Eigenplanes: the division of labour between the networks of the coefficients and the base."""
 
 import dataclasses
 
@@ -10,6 +10,7 @@ from networks import awake
 
 from rodin_jax.diffusion import process, schedules
 from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes, Inside
+from rodin_jax.nn.line import Line
 
 SHAPE, RANK, DIM = (3, 4, 4, 2), 5, 3
 SCHEDULE = schedules.linear(100)
@@ -20,11 +21,13 @@ def eigenplanes(seed=0):
     basis, _ = np.linalg.qr(rng.standard_normal((int(np.prod(SHAPE)), RANK)))
     return EigenPlanes(
         jnp.asarray(basis, jnp.float32),
-        jnp.asarray(rng.standard_normal(RANK), jnp.float32),
-        jnp.asarray([9.0, 4.0, 1.0, 0.3, 0.1]),
         jnp.asarray((np.eye(len(basis)) - basis @ basis.T) @ np.ones(len(basis)), jnp.float32),
-        jnp.asarray(rng.standard_normal((DIM, RANK)), jnp.float32),
-        jnp.asarray([2.0, 1.0, 0.8, 0.1, 0.1]),
+        Line(
+            jnp.asarray(rng.standard_normal(RANK), jnp.float32),
+            jnp.asarray([9.0, 4.0, 1.0, 0.3, 0.1]),
+            jnp.asarray(rng.standard_normal((DIM, RANK)), jnp.float32),
+            jnp.asarray([2.0, 1.0, 0.8, 0.1, 0.1]),
+        ),
     )
 
 
@@ -33,26 +36,6 @@ def inside():
     net = CoefficientNet(RANK, width=8, depth=1)
     params = awake(net, jnp.zeros((1, RANK)), jnp.zeros(1, jnp.int32), jnp.zeros((1, DIM)))
     return Inside(eigenplanes(), params["params"], net)
-
-
-@pytest.mark.parametrize("told", [False, True])
-@pytest.mark.parametrize("t", [5, 40, 95])
-def test_gaussian_coefficients_leave_nothing_to_say(t, told):
-    eigen, n = eigenplanes(), 20_000
-    key, noise_key, z_key = jax.random.split(jax.random.key(t), 3)
-    z = told * jax.random.normal(z_key, (n, DIM))
-    c = jax.random.normal(key, (n, RANK))
-    c = eigen.mean + z @ eigen.slope + jnp.sqrt(eigen.told if told else eigen.spectrum) * c
-    alpha, sigma = (jnp.full((n, 1), x[t]) for x in (SCHEDULE.signal, SCHEDULE.sigma))
-    y = alpha * c + sigma * jax.random.normal(noise_key, c.shape)
-    seen = eigen.standardise(y, alpha, sigma, z)
-    mean, deviation = eigen.posterior(y, alpha, sigma, z)
-    left = (c - mean) / deviation
-    np.testing.assert_allclose(seen.mean(0), 0, atol=0.03)
-    np.testing.assert_allclose(seen.std(0), 1, atol=0.03)
-    np.testing.assert_allclose(left.std(0), 1, atol=0.03)
-    # Nothing that is linear in what is seen is left in what should be said.
-    np.testing.assert_allclose((left * seen).mean(0), 0, atol=0.03)
 
 
 def test_an_untrained_network_is_the_gaussian_posterior():
@@ -84,11 +67,10 @@ def test_each_speaks_for_its_own_part(inside, prediction):
 
     # Whatever the prediction means, the clean coefficients that it stands for are the same.
     x0 = process.predict_x0(SCHEDULE, said[..., :2], x_t, t, prediction)
-    levels = SCHEDULE.signal[t][:, None], SCHEDULE.sigma[t][:, None]
-    y = eigen.coefficients(x_t)
-    mean, deviation = eigen.posterior(y, *levels, z)
-    seen = eigen.standardise(y, *levels, z)
-    want = mean + deviation * inside.net.apply({"params": inside.params}, seen, t, z)
+    want = eigen.line.denoise(
+        lambda seen: inside.net.apply({"params": inside.params}, seen, t, z),
+        eigen.coefficients(x_t), t, z, SCHEDULE,
+    )  # fmt: skip
     np.testing.assert_allclose(eigen.coefficients(x0), want, atol=2e-3)
 
     # So the base network is asked for nothing inside.

@@ -42,8 +42,8 @@ def test_the_guess_is_the_posterior_mean():
     low = np.einsum("ih,jw,phwck->pijck", shrink, shrink, eigen.basis.reshape(*SHAPE, RANK))
     low = low.reshape(-1, RANK)
     # By the joint covariance of coefficients and what is seen of them.
-    prior = np.diag(eigen.spectrum)
-    noise = completion._NOISE * np.sum(eigen.spectrum) / np.prod(SHAPE)
+    prior = np.diag(eigen.line.spectrum)
+    noise = completion._NOISE * np.sum(eigen.line.spectrum) / np.prod(SHAPE)
     seen = low @ prior @ low.T + noise * np.eye(len(low))
     gain = prior @ low.T @ np.linalg.inv(seen)
     np.testing.assert_allclose(complete.solve, gain, atol=1e-4 * np.abs(gain).max())

@@ -9,8 +9,9 @@ from rodin_jax.diffusion import schedules
 from rodin_jax.nn.eigenplanes import CoefficientNet, unpack
 from rodin_jax.train import base, eigenplanes
 from rodin_jax.train import state as train_state
-from rodin_jax.train.components import components, explained, follow
+from rodin_jax.train.components import components, explained
 from rodin_jax.train.export import read_export
+from rodin_jax.train.regression import follow
 
 SHAPE = (3, 8, 8, 4)
 
@@ -34,7 +35,7 @@ def test_components_are_found_and_stored_in_bytes():
     np.testing.assert_allclose(angles, 1, atol=1e-3)
     np.testing.assert_allclose(np.linalg.norm(eigen.basis, axis=0), 1, atol=1e-5)
     sample = np.linalg.eigvalsh(np.cov(c.T, bias=True))[::-1]
-    np.testing.assert_allclose(eigen.spectrum, sample, rtol=0.01)
+    np.testing.assert_allclose(eigen.line.spectrum, sample, rtol=0.01)
     assert explained(eigen, planes) == pytest.approx(1, abs=0.002)
     back = eigen.with_coefficients(
         jnp.broadcast_to(planes.mean(0), planes.shape), eigen.coefficients(jnp.asarray(planes))
@@ -66,10 +67,10 @@ def test_the_network_learns_what_is_not_gaussian():
     eigen = unpack(components(planes, 2), 768, 2)
     rng = np.random.default_rng(0)
     signs = rng.choice([-1.0, 1.0], (512, 2)).astype(np.float32)
-    c, z = eigen.mean + jnp.sqrt(eigen.spectrum) * signs, jnp.zeros((512, 1))
+    c, z = eigen.line.mean + jnp.sqrt(eigen.line.spectrum) * signs, jnp.zeros((512, 1))
     net, schedule = CoefficientNet(2, width=16, depth=1, dropout=0.0), schedules.linear(50)
     loss_fn = eigenplanes.make_loss(
-        net, eigen, schedule, latent_dropout=0.0, latent_noise=0.0, emphasis=0.5
+        net, eigen.line, schedule, latent_dropout=0.0, latent_noise=0.0, emphasis=0.5
     )
     params = net.init(jax.random.key(0), c[:1], jnp.zeros(1, jnp.int32), z[:1])["params"]
     optimizer = train_state.adamw(1e-2)
@@ -77,7 +78,7 @@ def test_the_network_learns_what_is_not_gaussian():
     batch = {"coefficients": c, "z": z}
 
     def loss(params):
-        return eigenplanes.unseen_loss(net, params, eigen, schedule, c, z)
+        return eigenplanes.unseen_loss(net, params, eigen.line, schedule, c, z)
 
     assert loss(params) == pytest.approx(1, abs=0.05)
     state = train_state.create(params, optimizer, jax.random.key(1))

@@ -7,11 +7,12 @@ import pytest
 
 from rodin_jax import cameras
 from rodin_jax.data.builder import Subject
-from rodin_jax.diffusion import process, schedules
+from rodin_jax.diffusion import schedules
 from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.latent import LatentNet
-from rodin_jax.nn.text import TextPrior
+from rodin_jax.nn.line import Line
+from rodin_jax.nn.text import SentenceLine, TextPrior
 from rodin_jax.nn.tokenizer import SPECIAL
 from rodin_jax.train import clip, latent, latents, phrases, portraits, text
 from rodin_jax.train.export import read_export
@@ -127,18 +128,43 @@ def test_text_loss_drops_sentences_and_picks_either_side(stages):
     z = np.stack([np.full((256, 16), 1.0), np.full((256, 16), -1.0)], 1).astype(np.float32)
     generic = jnp.asarray(encoder.tokens(["a person"]))
     schedule = schedules.linear(20)
-    loss_fn = text.make_loss(Prior(16), encoder, schedule, generic, null_share=0.25)
+    # A line that knows nothing, of latents in their own axes.
+    ones = jnp.ones(16)
+    line = SentenceLine(jnp.eye(16), jnp.zeros(16), Line(0 * ones, ones, jnp.zeros((16, 16)), ones))
+    loss_fn = text.make_loss(Prior(16), line, encoder, schedule, generic, null_share=0.25)
     batch = {"tokens": jnp.asarray(tokens), "z": jnp.asarray(z)}
     loss, _ = loss_fn(jnp.zeros(16), batch, jax.random.key(0))
-    assert float(loss) == pytest.approx(1.0)
-    z_t, t, features, embedding, mask = HEARD
+    assert float(loss) == pytest.approx(1.0, abs=0.05)
+    seen, t, features, embedding, mask = HEARD
     lost = np.asarray(~mask.any(axis=1))
     assert 0.15 < lost.mean() < 0.35
     assert (np.asarray(jnp.abs(features).max((1, 2)) == 0) == lost).all()
     assert (np.asarray(jnp.abs(embedding).max(1) == 0) == lost).all()
     # Either side is noised: the least noisy examples are near +1 and near -1.
-    near = process.predict_x0(schedule, jnp.zeros_like(z_t), z_t, t)[t == 0]
+    near = seen[t == 0]
     assert (near.mean(1) > 0.5).any() and (near.mean(1) < -0.5).any()
+
+
+def test_a_line_from_sentences_is_found():
+    rng = np.random.default_rng(0)
+    said = 2 + rng.standard_normal((400, 3, 4)).astype(np.float32)
+    turn = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    # Of three sentences about somebody only what they agree on tells anything.
+    z = said.mean(1, keepdims=True) @ rng.standard_normal((4, 6)) @ turn
+    z = (z - z.mean(0)).repeat(2, axis=1).astype(np.float32)
+    z += 0.1 * rng.standard_normal(z.shape).astype(np.float32)
+    line = text.straight(z, said)
+    assert line["slope"].shape == (4, 6)
+    axes = line["axes"].astype(np.float32)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(6), atol=2e-3)
+    np.testing.assert_allclose(line["spectrum"], (z.reshape(-1, 6) @ axes).var(0), rtol=0.02)
+    # Regression on one of three equal voices: a third of the way, a third of the variance.
+    truth = z.mean(1) @ axes
+    guess = (said[:, 0] - line["centre"]) @ line["slope"].astype(np.float32)
+    slope = (guess * truth).sum() / (truth**2).sum()
+    assert slope == pytest.approx(1 / 3, abs=0.05)
+    left = line["told"].sum() / line["spectrum"].sum()
+    assert left == pytest.approx(2 / 3, abs=0.05)
 
 
 def test_clip_loss_counts_equal_captions_as_hits():
@@ -242,7 +268,7 @@ def test_words_are_dropped_but_never_special_tokens():
 
 
 def test_captions_are_picked_evenly_and_sometimes_generic():
-    table = portraits.token_table([np.full((2, 3), 7), np.array([[8] * 3, [9] * 3, [10] * 3])])
+    table = portraits.caption_table([np.full((2, 3), 7), np.array([[8] * 3, [9] * 3, [10] * 3])])
     assert table[:, :, 0].tolist() == [[7, 7, 7], [8, 9, 10]]
     many = jnp.asarray(np.repeat(table[1:], 3000, axis=0))
     picked = portraits.pick_captions(many, jnp.full((1, 3), 4), jax.random.key(0), 0.1)[:, 0]
