@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-import optax
-from jaxtyping import Array, Bool, Float, Int, PyTree, UInt8
+from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from rodin_jax import triplanes
 from rodin_jax.nn import clip as clip_lib
@@ -53,7 +52,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     params = {
         "towers": stage.initial(clip, init_key, picture, jnp.zeros((1, length), jnp.int32)),
         "head": stage.initial(appearance.head, head_key, jnp.zeros((1, clip.dim))),
-        "phrases": reader(labels, clip.dim),
+        "phrases": phrases.reader(labels, clip.dim),
     }
     loss_fn = make_loss(
         clip,
@@ -151,7 +150,7 @@ def make_loss(
         loss = clip_lib.contrastive_loss(seen, said, log_scale, same)
         best = clip_lib.similarity(seen, said).argmax(axis=1)
         hit = jnp.take_along_axis(same, best[:, None], axis=1)
-        told = [unsaid(params["phrases"], e, batch["phrases"]) for e in (seen, said)]
+        told = [phrases.unsaid(params["phrases"], e, batch["phrases"]) for e in (seen, said)]
         shown = {
             "accuracy": hit.mean(),
             "scale": jnp.exp(log_scale),
@@ -162,25 +161,6 @@ def make_loss(
         return loss + appearance.weight * looks + phrases_weight * sum(told), shown
 
     return loss_fn
-
-
-def reader(labels: Bool[np.ndarray, "n p"], dim: int) -> PyTree:
-    """A linear layer that tells phrases; at first as likely as each is of anybody."""
-    share = labels.mean(0)
-    usual = np.log(share / (1 - share)).astype(np.float32)
-    return {"kernel": jnp.zeros((dim, len(usual))), "bias": jnp.asarray(usual)}
-
-
-def unsaid(
-    params: PyTree, embedding: Float[Array, "b d"], labels: Bool[Array, "b p"]
-) -> Float[Array, ""]:
-    """Cross-entropy of phrases that a linear layer reads off embeddings, summed over phrases.
-
-    A sentence, too, is asked for all that is true of its person: where it leaves something open it
-    learns how likely each answer is.
-    """
-    said = clip_lib.normalise(embedding) @ params["kernel"] + params["bias"]
-    return optax.sigmoid_binary_cross_entropy(said, labels.astype(said.dtype)).sum(-1).mean()
 
 
 def drop_words(tokens: Int[Array, "b l"], key: Array, probability: float) -> Int[Array, "b l"]:

@@ -6,9 +6,12 @@ the others. A sentence of a single word then says nothing. So each phrase has to
 itself: words alone ("hoodie") and pairs of neighbours ("green hoodie", "red hair").
 """
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int
+import optax
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn.tokenizer import SPECIAL
 
 
@@ -27,6 +30,25 @@ def label(
     share = counts / len(tokens)
     kept = every[(share >= rarest) & (share <= commonest)]
     return np.stack([np.isin(kept, one, assume_unique=True) for one in said])
+
+
+def reader(labels: Bool[np.ndarray, "n p"], dim: int) -> PyTree:
+    """A linear layer that tells phrases; at first as likely as each is of anybody."""
+    share = labels.mean(0)
+    usual = np.log(share / (1 - share)).astype(np.float32)
+    return {"kernel": jnp.zeros((dim, len(usual))), "bias": jnp.asarray(usual)}
+
+
+def unsaid(
+    params: PyTree, embedding: Float[Array, "b d"], labels: Bool[Array, "b p"]
+) -> Float[Array, ""]:
+    """Cross-entropy of phrases that a linear layer reads off embeddings, summed over phrases.
+
+    A sentence, too, is asked for all that is true of its person: where it leaves something open it
+    learns how likely each answer is.
+    """
+    said = clip_lib.normalise(embedding) @ params["kernel"] + params["bias"]
+    return optax.sigmoid_binary_cross_entropy(said, labels.astype(said.dtype)).sum(-1).mean()
 
 
 def _phrases(rows: Int[np.ndarray, "k l"]) -> Int[np.ndarray, "m"]:

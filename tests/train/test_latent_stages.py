@@ -238,25 +238,25 @@ def test_phrases_are_words_and_neighbours_that_some_are_described_with():
 def test_phrases_are_read_off_embeddings():
     labels = jnp.array([[True, False], [False, False], [True, True]])
     embedding = jax.random.normal(jax.random.key(0), (3, 6))
-    params = clip.reader(np.asarray(labels), 6)
+    params = phrases.reader(np.asarray(labels), 6)
     # At first all are thought to be as most are: 2 of 3 and 1 of 3.
     usual = -2 * (np.log(2 / 3) * 2 + np.log(1 / 3)) / 3
-    assert float(clip.unsaid(params, embedding, labels)) == pytest.approx(usual)
-    slope = jax.jit(jax.value_and_grad(clip.unsaid))
+    assert float(phrases.unsaid(params, embedding, labels)) == pytest.approx(usual)
+    slope = jax.jit(jax.value_and_grad(phrases.unsaid))
     for _ in range(200):
         error, grads = slope(params, embedding, labels)
         params = jax.tree.map(lambda p, g: p - 0.5 * g, params, grads)
     assert error < 0.1
     # Not the length of an embedding says it, but its direction.
-    np.testing.assert_allclose(clip.unsaid(params, 7 * embedding, labels), error, rtol=0.1)
+    np.testing.assert_allclose(phrases.unsaid(params, 7 * embedding, labels), error, rtol=0.1)
 
 
 def test_captions_that_are_all_alike_have_no_phrases():
     labels = phrases.label(np.full((3, 2, 4), len(SPECIAL)))
     assert labels.shape == (3, 0)
     embedding = jnp.ones((3, 6))
-    params = clip.reader(labels, 6)
-    error, slope = jax.value_and_grad(clip.unsaid, 1)(params, embedding, jnp.asarray(labels))
+    params = phrases.reader(labels, 6)
+    error, slope = jax.value_and_grad(phrases.unsaid, 1)(params, embedding, jnp.asarray(labels))
     assert error == 0 and not slope.any()
 
 
