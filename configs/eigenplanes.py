@@ -34,6 +34,9 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.latent_dropout = 0.2
     config.latent_noise = 0.5  # in standard deviations of the latents
     config.emphasis = 0.5  # power of a coefficient's variance that it weighs with
+    # Components of what full planes have beyond low ones, foretold from the coefficients; rank 0:
+    # none. Places that vary least are left at the mean, until so much is kept.
+    config.detail = ml_collections.ConfigDict({"rank": 64, "kept": 0.98})
     config.process = ml_collections.ConfigDict(
         {"schedule": "linear", "steps": 1000, "prediction": "v", "learned_variance": False}
     )
@@ -59,6 +62,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     if preset == "smoke":
         config.base_size = 8
         config.unseen = 0.25
+        config.detail.rank = 3
         config.process.steps = 50
         config.model.update(rank=4, width=16, depth=1, time_features=16)
         config.steps, config.batch_size, config.warmup, config.ema_decay = 30, 8, 5, 0.9

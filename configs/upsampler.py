@@ -46,6 +46,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.planes_dir = ""  # workdir of the fit stage
     config.vgg = ""  # for the perceptual loss: VGG16's weights in torchvision's naming,
     config.clip_dir = ""  # or, without, the workdir of the clip stage, whose image tower serves
+    config.eigenplanes_dir = ""  # workdir of the eigenplanes stage; "" has none
     config.start = ""  # workdir of an earlier run whose weights to go on from
     config.seed = 0
 

@@ -63,7 +63,7 @@ for name in "${eigenplanes[@]}"; do
   beside=(--config.eigenplanes_dir="$dir/$name")
 done
 stage base --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip" "${beside[@]}"
-stage upsampler --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
+stage upsampler --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip" "${beside[@]}"
 
 # The refiner learns from the same people at twice the size that it is given.
 sharp=$dir/data

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
-from rodin_jax.nn.eigenplanes import Inside
+from rodin_jax.nn.eigenplanes import EigenPlanes, Inside
 from rodin_jax.nn.text import SentenceLine, null_text
 
 LATENT, BASE, UPSAMPLER = range(3)  # what a seed's streams of random numbers are for
@@ -140,11 +140,20 @@ def base_planes(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def full_planes(diffuser, params, statistics: PlaneStatistics, low, noise, key):
+def full_planes(
+    diffuser,
+    params,
+    statistics: PlaneStatistics,
+    low,
+    noise,
+    key,
+    eigenplanes: EigenPlanes | None = None,
+):
     """Full planes in feature units, one for each of the low planes."""
+    fine = eigenplanes and eigenplanes.fine(low)
 
     def denoise(x_t, t):
-        return diffuser.module.apply({"params": params}, x_t, low, t)
+        return diffuser.module.apply({"params": params}, x_t, low, t, fine=fine)
 
     return statistics.denormalise(diffuser(denoise, noise, key, clip=statistics.bounds()))
 

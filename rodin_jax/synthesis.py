@@ -60,6 +60,7 @@ class Synthesis:
             low,
             self._start(noise, sampling.UPSAMPLER, bundle.size),
             sampling.path_key(noise[0], sampling.UPSAMPLER),
+            bundle.eigenplanes,
         )
 
     def base_trajectory(

@@ -12,6 +12,7 @@ coefficients ``y = B^T x_t``. How they follow the latent, and what is left to th
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,9 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from rodin_jax import triplanes
 from rodin_jax.diffusion import process
 from rodin_jax.diffusion.schedules import Schedule
+from rodin_jax.nn import detail as details
 from rodin_jax.nn import line as lines
+from rodin_jax.nn.detail import Detail
 from rodin_jax.nn.embedding import timestep_embedding
 from rodin_jax.nn.line import Line
 from rodin_jax.types import Planes, pytree, static
@@ -35,11 +39,13 @@ class EigenPlanes:
       basis: orthonormal columns; rows are the planes' numbers in their order.
       rest: what of the set's mean lies outside their span.
       line: how their coefficients are distributed and follow the latent; the spectrum falls.
+      detail: what full planes have beyond low ones of these coefficients; None if unknown.
     """
 
     basis: Float[Array, "n k"]
     rest: Float[Array, "n"]
     line: Line
+    detail: Detail | None = None
 
     def coefficients(self, planes: Planes) -> Float[Array, "*b k"]:
         """``B^T x``, the mean included."""
@@ -52,10 +58,15 @@ class EigenPlanes:
         change = (wanted - self.coefficients(planes)) @ self.basis.T
         return planes + change.reshape(planes.shape)
 
+    def fine(self, low: Float[Array, "b 3 h w c"]) -> Float[Array, "b 3 H W c"] | None:
+        """Low planes resized to the full size, with the detail that they foretell, if known."""
+        if self.detail is None:
+            return None
+        foretold = self.detail(self.coefficients(low) - self.line.mean)
+        return triplanes.resize(low, foretold.shape[-2]) + foretold
 
-def unpack(
-    stored: Mapping[str, Array | np.ndarray], numbers: int, rank: int, dim: int = 1
-) -> EigenPlanes:
+
+def unpack(stored: Mapping[str, Any], numbers: int, rank: int, dim: int = 1) -> EigenPlanes:
     """Eigenplanes from a file's arrays, the ``basis`` as int8.
 
     Each component has a ``scale`` of its own. That loses about two per cent of a typical number,
@@ -63,7 +74,8 @@ def unpack(
 
     Args:
       stored: what `rodin_jax.train.components.components` made, and `follow` of
-        `rodin_jax.train.regression`. Without what the latter made, latents say nothing.
+        `rodin_jax.train.regression`, and under ``detail`` perhaps what `rodin_jax.train.detail`
+        learned. Without what `follow` made, latents say nothing.
       numbers: of a set of planes.
       rank: how many components there should be.
       dim: of the latents.
@@ -79,6 +91,7 @@ def unpack(
         jnp.asarray(stored["basis"], jnp.float32) * stored["scale"],
         jnp.asarray(stored["rest"], jnp.float32),
         lines.unpack(stored, rank, dim, "eigenplanes"),
+        details.unpack(stored["detail"], rank) if "detail" in stored else None,
     )
 
 

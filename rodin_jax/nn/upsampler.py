@@ -64,6 +64,7 @@ class Upsampler(nn.Module):
         x_t: Float[Array, "b 3 H W c"],
         low: Float[Array, "b 3 h w c"],
         t: Num[Array, "b"],
+        fine: Float[Array, "b 3 H W c"] | None = None,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "b 3 H W out"]:
@@ -73,6 +74,8 @@ class Upsampler(nn.Module):
           x_t: noisy high-resolution planes, normalised.
           low: low-resolution planes, normalised by statistics of their own.
           t: original diffusion time, 0 ... T - 1.
+          fine: the low planes with what detail they foretell, normalised as they are, in the place
+            of ``resize(low)`` (see `rodin_jax.nn.eigenplanes.EigenPlanes.fine`).
           deterministic: False enables dropout.
 
         Raises:
@@ -110,7 +113,7 @@ class Upsampler(nn.Module):
         shape = (3, 1, 1, self.out_channels)
         gain = self.param("low_gain", nn.initializers.ones, shape)
         offset = self.param("low_offset", nn.initializers.zeros, shape)
-        resized = triplanes.resize(low, high)
+        resized = triplanes.resize(low, high) if fine is None else fine
         if self.linear_path:
             options = (self.out_channels, 2 * (self.out_channels + low.shape[-1]), self.dtype)
             shown = jnp.concatenate([x_t, resized], axis=-1)

@@ -12,9 +12,10 @@ from jaxtyping import Float
 from rodin_jax import triplanes
 from rodin_jax.data.planes import PlanesStore, PlaneStatistics
 from rodin_jax.diffusion import schedules
+from rodin_jax.nn import weights
 from rodin_jax.nn.eigenplanes import CoefficientNet, Inside, unpack
 from rodin_jax.nn.line import Line, somebody
-from rodin_jax.train import export, fitted, latents, portraits, stage
+from rodin_jax.train import detail, export, fitted, latents, portraits, stage
 from rodin_jax.train import state as train_state
 from rodin_jax.train.components import components, explained
 from rodin_jax.train.regression import follow
@@ -40,6 +41,17 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     packed |= follow(coefficients[seen], z[seen], packed["mean"])
     eigen = unpack(packed, len(packed["basis"]), config.model.rank, z.shape[-1])
     line = eigen.line
+    figures = {}
+    if config.detail.rank:
+        beyond = normalised(store, store.statistics(size), store.shape[1], mirrored=config.mirror)
+        for one, low in zip(beyond, planes, strict=True):
+            one -= np.asarray(triplanes.resize(jnp.asarray(low), store.shape[1]))
+        packed["detail"], share = detail.learn(
+            beyond[seen], coefficients[seen] - packed["mean"], **config.detail.to_dict()
+        )
+        del beyond
+        figures["detail_foretold"] = round(share, 4)
+        logging.info("the coefficients foretell %.1f %% of the detail", 100 * share)
     left = float(line.told.sum() / line.spectrum.sum())
     logging.info("a line from the latent leaves %.1f %% of that", 100 * left)
     rows = [x[seen].reshape(-1, x.shape[-1]) for x in (coefficients, z)]
@@ -59,7 +71,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     params = stage.initial(net, init_key, *one)
     examples = portraits.Rows(coefficients=rows[0], z=rows[1])
     done = stage.train(config, workdir, loss_fn, params, train_key, examples)
-    figures = {
+    figures |= {
         "subjects": len(store) - unseen,
         "variance_held": round(shares[0], 4),
         "left_by_latents": round(left, 4),
@@ -75,7 +87,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         model_options,
         done.weights,
         process=config.process.to_dict(),
-        arrays={f"{PART}/{name}": array for name, array in packed.items()},
+        arrays=weights.flatten({PART: packed}),
         trained={**done.figures, **figures},
     )
 
@@ -88,7 +100,7 @@ def load(directory: str | os.PathLike) -> Inside:
       ValueError: it is the export of another stage.
     """
     found = export.read_export(directory, PART)
-    stored = {name.removeprefix(f"{PART}/"): array for name, array in found.arrays.items()}
+    stored = weights.unflatten(found.arrays)[PART]
     params = jax.tree.map(jnp.asarray, found.params)
     net = CoefficientNet(**found.model)
     dim = len(params["latent"]["kernel"])  # there is no slope in exports of before there was one

@@ -17,8 +17,9 @@ from jaxtyping import Array
 from rodin_jax import triplanes
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
+from rodin_jax.nn.eigenplanes import EigenPlanes
 from rodin_jax.nn.upsampler import Upsampler
-from rodin_jax.train import export, fitted, sharding, stage
+from rodin_jax.train import eigenplanes, export, fitted, sharding, stage
 from rodin_jax.train import image_loss as images
 from rodin_jax.train import state as train_state
 from rodin_jax.train.degrade import degrade
@@ -28,13 +29,20 @@ PREVIEWS = 6  # subjects in a sample picture
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
-    """Trains on the planes of ``config.planes_dir`` with the decoder beside them; exports."""
+    """Trains on the planes of ``config.planes_dir`` with the decoder beside them; exports.
+
+    With ``config.eigenplanes_dir``, the work folder of that stage, on what its detail leaves.
+    """
     low_size = config.base_size
     high_size = low_size * config.model.factor
     store = fitted.open_store(config.planes_dir, [low_size, high_size])
     low_scale, high_scale = store.statistics(low_size), store.statistics(high_size)
     decoded = fitted.Decoded(config.planes_dir)
     logging.info("%d subjects, planes %d -> %d", len(store), low_size, high_size)
+
+    eigen = None
+    if config.eigenplanes_dir:
+        eigen = eigenplanes.load(config.eigenplanes_dir).eigenplanes
 
     psi, name = None, "none"
     if config.image_loss.perceptual:
@@ -57,6 +65,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         image_loss=config.image_loss.to_dict(),
         features=psi,
         mirror=config.mirror,
+        eigen=eigen,
     )
 
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
@@ -71,7 +80,9 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         train_key,
         fitted.Subjects(store, high_size),
         transform=_planes_only,
-        on_checkpoint=_preview(config, model, schedule, store, low_scale, high_scale, decoded),
+        on_checkpoint=_preview(
+            config, model, schedule, store, low_scale, high_scale, decoded, eigen
+        ),
     )
     export.write_export(
         workdir,
@@ -101,6 +112,7 @@ def make_loss(
     image_loss: dict,
     features: images.Features | None = None,
     mirror: bool = True,
+    eigen: EigenPlanes | None = None,
 ) -> train_state.LossFn:
     """Mean square error of the planes plus two errors of rendered patches (3.3, eq. 4).
 
@@ -119,6 +131,7 @@ def make_loss(
         one, and the options of `image_loss.rendered_patches`; with both 0 nothing is rendered.
       features: Psi of the perceptual error.
       mirror: mirror half of the subjects.
+      eigen: what detail the low planes foretell.
     """
     patches = dict(image_loss)
     weight, perceptual = patches.pop("weight"), patches.pop("perceptual", 0.0)
@@ -134,9 +147,11 @@ def make_loss(
         t = jax.random.randint(t_key, y.shape[:1], 0, schedule.steps)
         noise = jax.random.normal(noise_key, y.shape)
         y_t = process.q_sample(schedule, y, t, noise)
+        fine = eigen and eigen.fine(low)
         output = apply(
-            {"params": params}, y_t, low, t, deterministic=False, rngs={"dropout": dropout_key}
-        )
+            {"params": params}, y_t, low, t, fine=fine, deterministic=False,
+            rngs={"dropout": dropout_key},
+        )  # fmt: skip
         wanted = process.target(schedule, y, noise, t, prediction)
         plane_loss = jnp.mean((output - wanted) ** 2)
         total, metrics = plane_loss, {"planes": plane_loss}
@@ -160,19 +175,20 @@ def _planes_only(example):
     return {"planes": example["planes"]}
 
 
-def _preview(config, model, schedule, store, low_scale, high_scale, decoded):
+def _preview(config, model, schedule, store, low_scale, high_scale, decoded, eigen):
     """A callback: fits, their low planes, and what the averaged weights make of those."""
     count = min(PREVIEWS, len(store))
     truth = np.stack([store.planes(i) for i in range(count)]).astype(np.float32)
     truth = triplanes.resize(jnp.asarray(truth), config.base_size * config.model.factor)
     small = triplanes.resize(truth, config.base_size)
     low = low_scale.normalise(small)
+    fine = eigen and eigen.fine(low)
 
     @jax.jit
     def sample(params, key):
         noise_key, sample_key = jax.random.split(key)
         y = samplers.ddim(
-            lambda y_t, t: model.apply({"params": params}, y_t, low, t),
+            lambda y_t, t: model.apply({"params": params}, y_t, low, t, fine=fine),
             jax.random.normal(noise_key, truth.shape),
             schedule,
             sample_key,

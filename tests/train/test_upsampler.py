@@ -1,5 +1,6 @@
 """The upsampler stage: degradation, image loss, and the smoke run end to end."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,8 +11,11 @@ import pytest
 from rodin_jax import triplanes
 from rodin_jax.data.planes import PlanesStore
 from rodin_jax.diffusion import schedules
+from rodin_jax.nn import eigenplanes
+from rodin_jax.nn.detail import Detail
 from rodin_jax.nn.upsampler import Upsampler
 from rodin_jax.train import export, fitted, image_loss, upsampler
+from rodin_jax.train.components import components
 from rodin_jax.train.degrade import degrade, gaussian_matrix
 
 degraded = jax.jit(degrade, static_argnames=("sizes", "blur", "noise", "probability"))
@@ -164,6 +168,36 @@ def test_loss_sees_each_size_in_its_own_scale(fit_run):
     np.testing.assert_allclose(seen["low"], low, atol=1e-5)
     np.testing.assert_allclose(parts["planes"], jnp.mean(y**2), rtol=1e-5)
     np.testing.assert_allclose(loss, parts["planes"] + 2 * parts["image"], rtol=1e-6)
+
+
+def test_the_network_starts_from_the_detail_that_low_planes_foretell(fit_run):
+    store = PlanesStore(fit_run / "planes")
+    low_scale, high_scale = store.statistics(8), store.statistics(16)
+    planes = jnp.asarray(store.planes_array()[:4]).astype(jnp.float32)
+    low = low_scale.normalise(triplanes.resize(planes, 8))
+    eigen = eigenplanes.unpack(components(np.asarray(low), 2), low[0].size, 2)
+    ones = jnp.ones((16 * 16 * 3 * 4, 1))
+    detail = Detail(jnp.full((3, 16, 16, 4), 0.5), jnp.arange(len(ones)), ones, jnp.ones((2, 1)))
+    eigen = dataclasses.replace(eigen, detail=detail)
+    noted = {}
+
+    def spy(variables, y_t, low, t, *, fine, **_):
+        noted["fine"] = fine
+        return variables["params"] + jnp.zeros_like(y_t)
+
+    options = {"prediction": "x0", "low_size": 8, "degradation": {}, "mirror": False}
+    loss_fn = upsampler.make_loss(
+        spy, schedules.linear(10), low_scale, high_scale, fitted.Decoded(fit_run),
+        image_loss={"weight": 0.0}, eigen=eigen, **options,
+    )  # fmt: skip
+    loss_fn(jnp.zeros(()), {"planes": planes}, jax.random.key(0))
+    c = (eigen.coefficients(low) - eigen.line.mean).sum(-1)
+    want = triplanes.resize(low, 16) + 0.5 + c[:, None, None, None, None]
+    np.testing.assert_allclose(noted["fine"], want, atol=1e-4)
+    # And an untrained network returns it.
+    net = Upsampler(4, channels=8, blocks=1, factor=2)
+    params = net.init(jax.random.key(0), want, low, jnp.zeros(4))
+    np.testing.assert_allclose(net.apply(params, want, low, jnp.zeros(4), want), want, atol=1e-5)
 
 
 def test_smoke_run_exports_both_scales(tmp_path, fit_run, clip_run, get_config):

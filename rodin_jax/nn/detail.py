@@ -1,0 +1,66 @@
+"""Fine detail foretold from coarse planes: what the upsampler starts from.
+
+Full planes are the resized low ones and what those have no texels for. Of people who all stand
+alike much of that follows, by a line, from the coefficients of the low planes' eigenplanes: where
+there are glasses there are thin rims. The upsampler then has to say only what a line cannot.
+"""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from rodin_jax.nn.line import check_shapes
+from rodin_jax.types import pytree
+
+
+@pytree
+class Detail:
+    """Full planes less the resized low ones, in the low planes' normalised units.
+
+    Attributes:
+      mean: of everybody.
+      places: which of its numbers differ among people, in the order of ``mean.ravel()``.
+      basis: the principal components of how they differ.
+      slope: how their coefficients follow those of the low planes.
+    """
+
+    mean: Float[Array, "3 h w c"]
+    places: Int[Array, "m"]
+    basis: Float[Array, "m r"]
+    slope: Float[Array, "k r"]
+
+    def __call__(self, c: Float[Array, "b k"]) -> Float[Array, "b 3 h w c"]:
+        """The detail that belongs to coefficients of low planes, given about their mean."""
+        differ = (c @ self.slope) @ self.basis.T
+        flat = jnp.broadcast_to(self.mean.reshape(-1), (len(c), self.mean.size))
+        return flat.at[:, self.places].add(differ).reshape(-1, *self.mean.shape)
+
+
+def unpack(stored: Mapping[str, Array | np.ndarray], rank: int) -> Detail:
+    """Detail from a file's arrays, the ``basis`` as int8 with a ``scale`` for each component.
+
+    Args:
+      stored: what `rodin_jax.train.detail.learn` made.
+      rank: of the low planes' coefficients.
+
+    Raises:
+      ValueError: an array is missing, of another shape, or a place is outside of the planes.
+    """
+    where = "eigenplanes/detail"
+    known = {name: np.shape(stored.get(name, ())) for name in ("mean", "basis")}
+    if len(known["mean"]) != 4 or len(known["basis"]) != 2:
+        raise ValueError(f"tensors '{where}/mean' and '{where}/basis' are missing")
+    places, r = known["basis"]
+    check_shapes(stored, {"places": (places,), "scale": (r,), "slope": (rank, r)}, where)
+    if places and not 0 <= np.min(stored["places"]) <= np.max(stored["places"]) < np.prod(
+        known["mean"]
+    ):
+        raise ValueError(f"tensor '{where}/places' reaches beyond the planes")
+    return Detail(
+        jnp.asarray(stored["mean"], jnp.float32),
+        jnp.asarray(stored["places"], jnp.int32),
+        jnp.asarray(stored["basis"], jnp.float32) * stored["scale"],
+        jnp.asarray(stored["slope"], jnp.float32),
+    )
