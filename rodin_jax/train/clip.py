@@ -37,7 +37,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     captions = [list(subjects[i].captions) for i in range(len(subjects))]
     tokenizer = tokenizer_lib.train(itertools.chain(portraits.GENERIC, *captions))
     length = config.model.text_length
-    tokens = portraits.caption_table([tokenizer.encode(rows, length) for rows in captions])
+    tokens = portraits.token_table([tokenizer.encode(rows, length) for rows in captions])
     logging.info(
         "%d subjects, %d captions each, %d words", len(subjects), tokens.shape[1], len(tokenizer)
     )

@@ -81,6 +81,20 @@ class Encoder:
         features, embeddings = clip_lib.encode_texts(self.clip, self.params, tokens)
         return features, clip_lib.normalise(embeddings), jnp.asarray(tokens != clip_lib.PAD)
 
+    def captions(
+        self, tokens: Int[np.ndarray, "n k l"], *, at_once: int = 64
+    ) -> Float[np.ndarray, "n k d"]:
+        """Normalised embeddings of k captions of each of n people, so many people at once."""
+        count, each, length = tokens.shape
+        parts = [
+            clip_lib.encode_texts(
+                self.clip, self.params, part.reshape(-1, length), batch_size=at_once * each
+            )[1]
+            for part in np.split(tokens, range(at_once, count, at_once))
+        ]
+        found = np.asarray(clip_lib.normalise(jnp.concatenate(parts)))
+        return found.reshape(count, each, -1)
+
 
 def subject_latents(
     store: PlanesStore, clip_dir: str | os.PathLike, *, mirrored: bool

@@ -7,7 +7,7 @@ from typing import SupportsIndex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from rodin_jax.data import builder
 from rodin_jax.triplanes import resize_matrix
@@ -36,8 +36,8 @@ def fronts(subjects: Sequence, *, mirrored: bool = False) -> Iterator[UInt8[np.n
         yield front[:, ::-1] if mirrored else front
 
 
-def caption_table(encoded: Sequence[np.ndarray]) -> Shaped[np.ndarray, "n k l"]:
-    """Each subject's captions, encoded ``[k_i, l]``; fewer than the most are repeated."""
+def token_table(encoded: Sequence[np.ndarray]) -> Int[np.ndarray, "n k l"]:
+    """Tokens of each subject's captions, from ``[k_i, l]``; fewer than the most are repeated."""
     most = max(len(rows) for rows in encoded)
     return np.stack([rows[np.arange(most) % len(rows)] for rows in encoded])
 

@@ -36,12 +36,13 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         ],
         axis=1,
     )
-    captions = [encoder.tokens(list(subjects[i].captions)) for i in range(len(subjects))]
-    source = portraits.Rows(z=z, tokens=portraits.caption_table(captions))
+    tokens = portraits.token_table(
+        [encoder.tokens(list(subjects[i].captions)) for i in range(len(subjects))]
+    )
+    source = portraits.Rows(z=z, tokens=tokens)
     logging.info("%d subjects, latents of %d dimensions", len(source), z.shape[-1])
 
-    embeddings = [encoder.texts(list(subjects[i].captions))[1] for i in range(len(subjects))]
-    packed = straight(z, portraits.caption_table(embeddings))
+    packed = straight(z, encoder.captions(tokens))
     line = unpack(packed, z.shape[-1])
     left = round(float(line.line.told.sum() / line.line.spectrum.sum()), 4)
     logging.info("a line from a sentence leaves %.1f %% of the latent", 100 * left)

@@ -64,6 +64,10 @@ def test_clip_export_gives_unit_latents(stages):
     features, embedding, mask = encoder.texts(["a red person", "purple"])
     assert features.shape == (2, 56, 16) and mask.sum(1).tolist() == [5, 3]
     np.testing.assert_allclose(jnp.linalg.norm(embedding, axis=1), 4, rtol=1e-5)
+    # Of many people's sentences at once the embeddings are those of each.
+    tokens = np.stack([encoder.tokens(["a red person", "purple"])] * 3)
+    found = encoder.captions(tokens, at_once=2)
+    np.testing.assert_allclose(found, np.stack([embedding] * 3), atol=1e-5)
     trained = read_export(stages / "clip").trained
     assert trained["retrieval_among"] == 3 and trained["steps"] == 6
 
@@ -268,7 +272,7 @@ def test_words_are_dropped_but_never_special_tokens():
 
 
 def test_captions_are_picked_evenly_and_sometimes_generic():
-    table = portraits.caption_table([np.full((2, 3), 7), np.array([[8] * 3, [9] * 3, [10] * 3])])
+    table = portraits.token_table([np.full((2, 3), 7), np.array([[8] * 3, [9] * 3, [10] * 3])])
     assert table[:, :, 0].tolist() == [[7, 7, 7], [8, 9, 10]]
     many = jnp.asarray(np.repeat(table[1:], 3000, axis=0))
     picked = portraits.pick_captions(many, jnp.full((1, 3), 4), jax.random.key(0), 0.1)[:, 0]
