@@ -6,9 +6,14 @@ r"""The text prior: diffusion of the latent z given a sentence.
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 20 s | it runs |
-| nano | 2 CPU cores | 8 min | not measured |
+| nano | 2 CPU cores | 5 min | see below |
 | small | one modern GPU | an hour | not measured |
 | paper | one modern GPU | days | not measured |
+
+With 2160 people a line from the sentence leaves 61 % of the latent's variance; the network takes
+1.5 % of what the line leaves within 400 steps, and no more within 600 of a longer schedule. Of the
+latents it gives at guidance 3, a linear classifier reads what short sentences ask for in 90 %;
+without the line it was 71 %.
 
 ``paper`` follows supplement B.5: DALL-E 2's prior, T = 1000, linear schedule, AdamW 4e-5, batch 96,
 EMA 0.9999. It trained on 100 000 portraits of LAION-400M; here the captions of the data set serve.
@@ -35,12 +40,12 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     )
     config.model = ml_collections.ConfigDict({"width": 96, "layers": 3, "heads": 4})
 
-    config.steps = 1600
+    config.steps = 400
     config.batch_size = 96
     config.accumulate = 1
     config.fsdp = False  # divide the state, not only the batches, among the devices
     config.learning_rate = 5e-4
-    config.warmup = 200
+    config.warmup = 60
     config.decay = "cosine"  # or constant
     config.b2 = 0.999
     config.weight_decay = 0.02
@@ -57,7 +62,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     elif preset == "small":
         config.model.update(width=512, layers=6, heads=8)
         config.steps, config.batch_size, config.ema_decay = 50_000, 256, 0.9999
-        config.learning_rate, config.checkpoint_every = 2e-4, 5000
+        config.learning_rate, config.warmup, config.checkpoint_every = 2e-4, 200, 5000
     elif preset == "paper":
         config.model.update(width=1024, layers=12, heads=16)
         config.steps, config.batch_size, config.warmup = 500_000, 96, 0

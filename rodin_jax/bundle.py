@@ -71,7 +71,8 @@ class Sampling:
       latent_steps: steps of the latent diffusion and of the text prior.
       guidance: classifier-free guidance scale of the base model; 1 is plain.
       text_guidance: of the text prior.
-      candidates: latents drawn for a sentence, of which the best match is taken.
+      draws: latents drawn for a sentence, whose mean is taken: the more, the closer to what it
+        says, and the less is left to chance.
       outside: see `rodin_jax.nn.eigenplanes.Inside`; for bundles with eigenplanes.
     """
 
@@ -81,7 +82,7 @@ class Sampling:
     latent_steps: int = 30
     guidance: float = 1.5
     text_guidance: float = 1.5
-    candidates: int = 4
+    draws: int = 4
     outside: float = 1.0
 
 

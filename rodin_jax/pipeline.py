@@ -191,6 +191,8 @@ class RodinPipeline(Synthesis):
         target = self._sentence(prompt).embedding
         origin = self._sentence(NEUTRAL if source is None else source, warn=bool(source)).embedding
         if (sentences := self.bundle.sentences) is not None:
+            # As strongly as sentences are followed; a line alone hardly dares.
+            strength = strength * self.bundle.sampling.text_guidance
             return strength * (sentences.latent(target) - sentences.latent(origin))
         return strength * towers.edit_direction(target, origin, self.bundle.latent_std)
 
@@ -224,9 +226,9 @@ class RodinPipeline(Synthesis):
         return self.with_refiner(avatar) if "refiner" in bundle.parts else avatar
 
     def _text_latent(self, sentence: "_Sentence", seed: int) -> Float[Array, "1 d"]:
-        """The best of a few latents that the prior imagines for a sentence."""
+        """What a few latents that the prior imagines for a sentence agree on."""
         defaults, part = self.bundle.sampling, self.bundle.parts["text"]
-        count = max(1, defaults.candidates)
+        count = max(1, defaults.draws)
         noise = jax.random.normal(
             sampling.stream(seed, sampling.LATENT), (count, self.bundle.latent_dim)
         )
@@ -241,9 +243,7 @@ class RodinPipeline(Synthesis):
             sampling.stream(seed, sampling.LATENT),
             self.bundle.sentences,
         )
-        picture = z * self.bundle.latent_std + self.bundle.latent_mean
-        best = int(jnp.argmax(towers.similarity(picture, sentence.embedding)[:, 0]))
-        return sampling.tame(z[best : best + 1])
+        return sampling.tame(z.mean(0, keepdims=True))
 
     def _free_latent(self, seed: int) -> Float[Array, "1 d"]:
         """A latent of nobody in particular."""

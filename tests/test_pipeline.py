@@ -201,7 +201,8 @@ def test_sentences_follow_a_line_where_a_bundle_has_one(woman, tmp_path):
     assert not np.allclose(pipeline.latent(PROMPT, seed=3), woman.recipe.z, atol=1e-2)
     step = pipeline.direction(PROMPT, "a portrait of a person", 2.0)
     origin = pipeline._sentence("a portrait of a person").embedding
-    want = 2 * (line.latent(sentence.embedding) - line.latent(origin))
+    want = 2 * pipeline.bundle.sampling.text_guidance
+    want *= line.latent(sentence.embedding) - line.latent(origin)
     np.testing.assert_allclose(step, want, atol=1e-5)
 
 

@@ -25,7 +25,7 @@ SIZE, BASE, CHANNELS, DIM, LENGTH = 16, 8, 4, 8, 12
 BALL_RADIUS = 0.6
 REFINER = {"channels": 4, "blocks": 1, "growth": 2}
 CAPTIONS = ["a portrait of a person", "a smiling woman with curly red hair and round glasses"]
-SAMPLING = {"base_steps": 3, "upsampler_steps": 2, "latent_steps": 3, "candidates": 2}
+SAMPLING = {"base_steps": 3, "upsampler_steps": 2, "latent_steps": 3, "draws": 2}
 
 
 def exports(folder: Path, seed: int = 0) -> list[Path]:

@@ -41,10 +41,11 @@ def components(planes: Float[np.ndarray, "n 3 h w c"], rank: int) -> dict[str, n
 
 
 def explained(eigen: EigenPlanes, planes: Float[np.ndarray, "*n 3 h w c"]) -> float:
-    """Share of the planes' variance about the mean that the components hold; 0 of no planes."""
+    """Share of the planes' variance about the set's mean that the components hold; 0 of none."""
     if not planes.size:
         return 0.0
     c = np.asarray(eigen.coefficients(jnp.asarray(planes)))
     within = np.square(c - np.asarray(eigen.line.mean)).sum()
+    mean = np.asarray(eigen.basis @ eigen.line.mean + eigen.rest)
     whole = planes.reshape(-1, eigen.basis.shape[0])
-    return float(within / np.square(whole - whole.mean(0)).sum())
+    return float(within / np.square(whole - mean).sum())

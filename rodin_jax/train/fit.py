@@ -84,7 +84,6 @@ def run(
         PART,
         config.model.to_dict(),
         params,
-        arrays={"mean_planes": mean},
         trained={
             "steps": config.joint.steps,
             "seconds": round(time.perf_counter() - begin, 1),
