@@ -330,18 +330,24 @@ def _eigenplanes(folder: Path, parts, planes: dict[str, int]) -> EigenPlanes | N
                 f"{part.process[field]!r}, expected base's {parts['base'].process[field]!r}"
             )
     numbers = 3 * planes["base_size"] ** 2 * planes["channels"]
+    full = (3, planes["size"], planes["size"], planes["channels"])
     try:
-        arrays, dim = part.arrays.get("eigenplanes", {}), parts["clip"].module.dim
-        return unpack_eigenplanes(arrays, numbers, part.module.rank, dim)
+        arrays, dim = weights.group(part.arrays, "eigenplanes"), parts["clip"].module.dim
+        found = unpack_eigenplanes(arrays, numbers, part.module.rank, dim)
+        if found.detail is not None and found.detail.mean.shape != full:
+            raise ValueError(f"tensor 'eigenplanes/detail/mean' {list(full)} is missing")
     except ValueError as error:
         raise BundleError(f"{path}: {error}") from error
+    return found
 
 
 def _sentences(folder: Path, parts) -> SentenceLine | None:
     if "line" not in parts["text"].arrays:
         return None
     try:
-        return unpack_sentences(parts["text"].arrays["line"], parts["text"].module.dim)
+        return unpack_sentences(
+            weights.group(parts["text"].arrays, "line"), parts["text"].module.dim
+        )
     except ValueError as error:
         raise BundleError(f"{folder / 'text.safetensors'}: {error}") from error
 

@@ -232,6 +232,13 @@ def test_a_bundle_may_have_eigenplanes(runs, folder, tmp_path):
         ("eigenplanes/basis", lambda x: x[:0].repeat(768, 0), "is missing"),
         ("eigenplanes/spectrum", lambda x: -x, "must be positive"),
         ("eigenplanes/scale", lambda x: x * np.nan, "holds NaN"),
+        (
+            "eigenplanes/detail/mean",
+            lambda x: np.concatenate([x, x]),
+            r"detail/mean' \[3, 16, 16, 4\] is missing",
+        ),
+        ("eigenplanes/detail/places", lambda x: x + 10**6, "reaches beyond the planes"),
+        ("eigenplanes/detail/slope", lambda x: x[:1], r"detail/slope' \[3, 2\] is missing"),
     ):
         damaged = shutil.copytree(bundle.path, tmp_path / "damaged")
         _tensor(damaged, "eigenplanes", tensor, change)
@@ -250,6 +257,11 @@ def test_a_damaged_line_from_sentences_is_refused(tmp_path):
     assert bundle.sentences.axes.shape == (8, 8)
     _tensor(bundle.path, "text", "line/slope", lambda x: x[:-1])
     with pytest.raises(BundleError, match=r"text\.safetensors: tensor 'line/slope' \[8, 8\]"):
+        load_bundle(bundle.path)
+    file = bundle.path / "text.safetensors"
+    tensors = {k: v for k, v in load_file(file).items() if not k.startswith("line/")}
+    save_file(tensors | {"line": np.zeros(3, np.float32)}, file)
+    with pytest.raises(BundleError, match="'line' stands where a group of tensors is expected"):
         load_bundle(bundle.path)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rodin_jax.assembly import assemble
 from rodin_jax.avatar import Avatar, Recipe
-from rodin_jax.nn import tokenizer
+from rodin_jax.nn import tokenizer, weights
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.decoder import Decoder
 from rodin_jax.nn.eigenplanes import CoefficientNet
@@ -17,6 +17,7 @@ from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
+from rodin_jax.train import detail
 from rodin_jax.train.components import components
 from rodin_jax.train.export import read_export, write_export
 from rodin_jax.train.text import straight
@@ -107,7 +108,10 @@ def eigenplanes_export(folder: Path) -> Path:
     shapes = jax.eval_shape(net.init, jax.random.key(0), *inputs)["params"]
     params = jax.tree.map(lambda x: 0.3 * rng.standard_normal(x.shape, np.float32), shapes)
     planes = rng.standard_normal((6, 3, BASE, BASE, CHANNELS)).astype(np.float32)
-    arrays = {f"eigenplanes/{k}": v for k, v in components(planes, 3).items()}
+    beyond = rng.standard_normal((6, 1, 3, SIZE, SIZE, CHANNELS)).astype(np.float32)
+    coefficients = rng.standard_normal((6, 1, 3)).astype(np.float32)
+    learned = detail.learn(beyond, coefficients, rank=2, kept=0.9)[0]
+    arrays = weights.flatten({"eigenplanes": components(planes, 3) | {"detail": learned}})
     process = dict(schedule="cosine", steps=20, prediction="eps", learned_variance=False)
     write_export(folder, "eigenplanes", model, params, process, arrays)
     return folder

@@ -6,6 +6,7 @@ there are glasses there are thin rims. The upsampler then has to say only what a
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,7 +39,7 @@ class Detail:
         return flat.at[:, self.places].add(differ).reshape(-1, *self.mean.shape)
 
 
-def unpack(stored: Mapping[str, Array | np.ndarray], rank: int) -> Detail:
+def unpack(stored: Mapping[str, Any], rank: int) -> Detail:
     """Detail from a file's arrays, the ``basis`` as int8 with a ``scale`` for each component.
 
     Args:

@@ -25,6 +25,7 @@ from rodin_jax.diffusion import process
 from rodin_jax.diffusion.schedules import Schedule
 from rodin_jax.nn import detail as details
 from rodin_jax.nn import line as lines
+from rodin_jax.nn import weights
 from rodin_jax.nn.detail import Detail
 from rodin_jax.nn.embedding import timestep_embedding
 from rodin_jax.nn.line import Line
@@ -91,7 +92,7 @@ def unpack(stored: Mapping[str, Any], numbers: int, rank: int, dim: int = 1) -> 
         jnp.asarray(stored["basis"], jnp.float32) * stored["scale"],
         jnp.asarray(stored["rest"], jnp.float32),
         lines.unpack(stored, rank, dim, "eigenplanes"),
-        details.unpack(stored["detail"], rank) if "detail" in stored else None,
+        details.unpack(weights.group(stored, "detail"), rank) if "detail" in stored else None,
     )
 
 

@@ -6,10 +6,10 @@ how the latent differs from what a line from the sentence's embedding foretells.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from rodin_jax.diffusion.schedules import Schedule
@@ -120,7 +120,7 @@ class SentenceLine:
         return c @ self.axes.T
 
 
-def unpack(stored: Mapping[str, Array | np.ndarray], dim: int) -> SentenceLine:
+def unpack(stored: Mapping[str, Any], dim: int) -> SentenceLine:
     """A line from a file's arrays, for latents and embeddings of ``dim`` numbers.
 
     Raises:

@@ -37,6 +37,14 @@ def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def group(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The tensors under a name, none if there are none; raises `WeightsError` if it is a tensor."""
+    found = tree.get(name, {})
+    if not isinstance(found, Mapping):
+        raise WeightsError(f"tensor {name!r} stands where a group of tensors is expected")
+    return found
+
+
 def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Inverse of `flatten`; raises `WeightsError` if a name is both a leaf and a group."""
     nested: dict[str, Any] = {}
