@@ -51,7 +51,7 @@ def unpack(stored: Mapping[str, Any], rank: int) -> Detail:
     """
     where = "eigenplanes/detail"
     known = {name: np.shape(stored.get(name, ())) for name in ("mean", "basis")}
-    if len(known["mean"]) != 4 or len(known["basis"]) != 2:
+    if len(known["mean"]) != 4 or known["mean"][0] != 3 or len(known["basis"]) != 2:
         raise ValueError(f"tensors '{where}/mean' and '{where}/basis' are missing")
     places, r = known["basis"]
     check_shapes(stored, {"places": (places,), "scale": (r,), "slope": (rank, r)}, where)
