@@ -26,6 +26,7 @@ from rodin_jax import (
     provenance,
 )
 from rodin_jax.avatar_files import AvatarError, Recipe
+from rodin_jax.cameras import FOV, RADIUS
 from rodin_jax.folders import whole_folder
 from rodin_jax.layers import Layers
 from rodin_jax.nn.decoder import Decoder
@@ -33,8 +34,6 @@ from rodin_jax.nn.refiner import Refiner
 
 __all__ = ["QUICK", "Avatar", "AvatarError", "Media", "Recipe"]
 
-# The camera that the training pictures were taken with (`data.avatars.front_camera`).
-_RADIUS, _FOV = 3.0, 40.0
 _ELEVATION = 5.0
 _TURN_SECONDS = 2.0
 
@@ -93,8 +92,8 @@ class Avatar:
         size: int = 256,
         *,
         background: tuple[float | int, float | int, float | int] | None = (1.0, 1.0, 1.0),
-        radius: ArrayLike = _RADIUS,
-        fov: ArrayLike = _FOV,
+        radius: ArrayLike = RADIUS,
+        fov: ArrayLike = FOV,
         samples: int = 16,
         refine: bool = False,
     ) -> UInt8[np.ndarray, "*b size size c"]:
@@ -139,8 +138,8 @@ class Avatar:
         elevation: ArrayLike = 0.0,
         size: int = 256,
         *,
-        radius: ArrayLike = _RADIUS,
-        fov: ArrayLike = _FOV,
+        radius: ArrayLike = RADIUS,
+        fov: ArrayLike = FOV,
         samples: int = 16,
     ) -> Layers:
         """Pictures with the depth and the normal behind each pixel; arguments as in `render`."""
@@ -302,7 +301,7 @@ class Avatar:
         return [self.render(a, elevation, size, background=None) for a in angles]
 
     def _sheet(self, around, size: int):
-        portrait = self.render(25.0, 8.0, size, background=None, radius=0.88 * _RADIUS)
+        portrait = self.render(25.0, 8.0, size, background=None, radius=0.88 * RADIUS)
         return preview.contact_sheet(portrait, around)
 
 

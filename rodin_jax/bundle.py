@@ -21,7 +21,9 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
+from rodin_jax import bundle_sampling
 from rodin_jax.bundle_layout import DescriptionError, check_layouts
+from rodin_jax.bundle_sampling import Sampling
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.nn import tokenizer as tokenizers
 from rodin_jax.nn import weights
@@ -58,32 +60,6 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 class BundleError(ValueError):
     """A bundle that cannot be used; the message is one line naming file, field and expectation."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-    """How to sample by default; a bundle may carry its own.
-
-    Attributes:
-      sampler: "dpm_solver", "ddim" or "ancestral", for all four processes.
-      base_steps: steps of the base model.
-      upsampler_steps: steps of the upsampler.
-      latent_steps: steps of the latent diffusion and of the text prior.
-      guidance: classifier-free guidance scale of the base model; 1 is plain.
-      text_guidance: of the text prior.
-      draws: latents drawn for a sentence, whose mean is taken: the more, the closer to what it
-        says, and the less is left to chance.
-      outside: see `rodin_jax.nn.eigenplanes.Inside`; for bundles with eigenplanes.
-    """
-
-    sampler: str = "dpm_solver"
-    base_steps: int = 30
-    upsampler_steps: int = 10
-    latent_steps: int = 30
-    guidance: float = 1.5
-    text_guidance: float = 1.5
-    draws: int = 4
-    outside: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -360,15 +336,10 @@ def _vector(path: Path, arrays: dict, name: str, dim: int) -> jax.Array:
 
 
 def _sampling(folder: Path, values: Any) -> Sampling:
-    where = f"{folder / 'config.json'}: field 'sampling'"
-    if not isinstance(values, dict):
-        raise BundleError(f"{where} must be an object")
-    kinds = {field.name: field.type for field in dataclasses.fields(Sampling)}
-    for name, value in values.items():
-        good = {str: str, int: int, float: (int, float)}.get(kinds.get(name), ())
-        if not isinstance(value, good):
-            raise BundleError(f"{where} has {name}: {value!r}, expected {', '.join(kinds)}")
-    return Sampling(**values)
+    try:
+        return bundle_sampling.read(values)
+    except ValueError as error:
+        raise BundleError(f"{folder / 'config.json'}: field 'sampling' {error}") from error
 
 
 def _fetch(hub_id: str) -> Path:

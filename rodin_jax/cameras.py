@@ -10,6 +10,9 @@ from jaxtyping import Array, Float
 
 from rodin_jax.types import Rays, pytree
 
+# Of the camera that portraits are taken with: distance to the subject, angle of view in degrees.
+RADIUS, FOV = 3.0, 40.0
+
 
 @pytree
 class Camera:
@@ -60,6 +63,11 @@ def orbit(azimuth, elevation, size: int, *, radius=3.0, fov=42.0, target=(0.0, 0
         focal=jnp.stack([focal, focal], axis=-1),
         centre=jnp.full((*azimuth.shape, 2), size / 2, jnp.float32),
     )
+
+
+def front(size: int) -> Camera:
+    """The exact frontal view: of portraits, and of pictures that people send."""
+    return orbit(0.0, 0.0, size, radius=RADIUS, fov=FOV)
 
 
 def pixel_rays(camera: Camera, pixels: Float[Array, "*n 2"]) -> Rays:

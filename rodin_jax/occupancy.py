@@ -278,7 +278,7 @@ def map_view(
     rays = jax.tree.map(lambda x: x.reshape(-1, 3), image_rays(camera, height, width))
     count = height * width
     chunk = min(chunk, count)
-    hits = _meets(grid, rays)
+    hits = meets(grid, rays)
     order = jnp.pad(jnp.argsort(~hits), (0, -count % chunk))
     chunks = (hits.sum() + chunk - 1) // chunk
 
@@ -292,7 +292,8 @@ def map_view(
     return out.reshape(height, width, -1)
 
 
-def _meets(grid: Occupancy, rays: Rays, candidates: int = 96) -> Bool[Array, "n"]:
+def meets(grid: Occupancy, rays: Rays, candidates: int = 96) -> Bool[Array, "n"]:
+    """Which of ``n`` rays pass through cells that may be occupied."""
     near, far = cube_interval(rays, *grid.box)
     middle = (jnp.arange(candidates) + 0.5) / candidates * (far - near)[:, None] + near[:, None]
     return (look_up(grid, rays, middle) >= 0).any(-1) & (far > near)

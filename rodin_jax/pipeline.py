@@ -21,11 +21,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from PIL import Image
 
+from rodin_jax import portrait as portraits
 from rodin_jax import sampling
 from rodin_jax.avatar import Avatar, Recipe
 from rodin_jax.bundle import load_bundle
-from rodin_jax.data.images import from_pixels, read_image
+from rodin_jax.data.images import Picture, from_pixels, read_image
 from rodin_jax.nn import clip as towers
+from rodin_jax.portrait import Portrait
 from rodin_jax.synthesis import RequestError, Synthesis
 
 __all__ = ["PromptWarning", "RequestError", "RodinPipeline"]
@@ -83,7 +85,8 @@ class RodinPipeline(Synthesis):
             raise RequestError(f"num must be 1 to 10000, got {num}")
         for s in (seed, seed + num - 1):
             _check_seed(s)
-        latent = self._road(prompt, image)
+        picture = _given(prompt, image)
+        latent, portrait = self._road(prompt, picture), self._portrait(picture)
         recipe = Recipe(
             "generate",
             prompt=prompt,
@@ -91,7 +94,7 @@ class RodinPipeline(Synthesis):
         )
         seeds = range(seed, seed + num)
         return [
-            self._avatar(latent(s), ((s, 1.0),), steps, guidance, recipe, seed=s)
+            self._avatar(latent(s), ((s, 1.0),), steps, guidance, recipe, s, portrait)
             for s in (track(seeds, "avatars") if track else seeds)
         ]
 
@@ -117,16 +120,17 @@ class RodinPipeline(Synthesis):
           RequestError: the avatar was not sampled (a fit has no latent), or not by this bundle's
             kind of latent; or the prompt is empty.
         """
-        z = self._latent_of(avatar)
-        recipe = Recipe("edit", prompt=prompt, image=avatar.recipe.image, source=source)
-        return self._avatar(
-            sampling.tame(z + self.direction(prompt, source, strength)),
-            avatar.recipe.noise,
-            avatar.recipe.steps,
-            avatar.recipe.guidance if guidance is None else guidance,
-            recipe,
-            seed=avatar.recipe.seed,
-        )
+        z, old = self._latent_of(avatar), avatar.recipe
+        delta = self.direction(prompt, source, strength)
+        after = sampling.tame(z + delta)
+        guidance = old.guidance if guidance is None else guidance
+        recipe = Recipe("edit", prompt=prompt, image=old.image, source=source)
+        if self.looks is None:
+            return self._avatar(after, old.noise, old.steps, guidance, recipe, old.seed)
+        steps, guidance = self._settings(old.steps, guidance)
+        (planes,) = self.edited(avatar.planes[None], z, delta, [old.noise])
+        recipe = dataclasses.replace(recipe, steps=steps, guidance=guidance)
+        return self._finished(planes, after, old.noise, recipe, old.seed)
 
     def interpolate(
         self, a: Avatar, b: Avatar, frames: int, *, track: Track | None = None
@@ -134,25 +138,34 @@ class RodinPipeline(Synthesis):
         """``frames`` avatars on the way from ``a`` to ``b``, both ends included.
 
         Latents and noise are interpolated on the sphere, so every frame is as likely as the ends;
-        where the noise is shared it stays.
+        where the noise is shared it stays. What the ends have that diffusion alone does not give
+        them, their corrections, fades from one to the other.
         """
         if not 2 <= frames <= 10_000:
             raise RequestError(f"frames must be 2 to 10000, got {frames}")
         za, zb = self._latent_of(a), self._latent_of(b)
         recipe = Recipe("interpolate", prompt=b.recipe.prompt, source=a.recipe.prompt)
-        places = np.linspace(0.0, 1.0, frames)
         scale = [x.recipe.guidance or self.bundle.sampling.guidance for x in (a, b)]
-        return [
-            self._avatar(
-                sampling.slerp(za, zb, float(f)),
-                sampling.mix(a.recipe.noise, b.recipe.noise, float(f)),
-                a.recipe.steps,
-                float((1 - f) * scale[0] + f * scale[1]),
-                recipe,
-                seed=a.recipe.seed,
-            )
-            for f in (track(places, "avatars") if track else places)
-        ]
+
+        def drawn(f: float) -> Avatar:
+            z = sampling.slerp(za, zb, f)
+            noise = sampling.mix(a.recipe.noise, b.recipe.noise, f)
+            guidance = (1 - f) * scale[0] + f * scale[1]
+            steps, guidance = self._settings(a.recipe.steps, guidance)
+            (planes,) = self.planes(z, [noise], steps, guidance, look=False)
+            known = dataclasses.replace(recipe, steps=steps, guidance=guidance)
+            return self._finished(planes, z, noise, known, a.recipe.seed)
+
+        beyond = jnp.zeros(2)
+        if self.looks is not None:
+            beyond = [x.planes - drawn(f).planes for f, x in ((0.0, a), (1.0, b))]
+        places = np.linspace(0.0, 1.0, frames).tolist()
+        between = []
+        for f in track(places, "avatars") if track else places:
+            frame = drawn(f)
+            planes = frame.planes + (1 - f) * beyond[0] + f * beyond[1]
+            between.append(dataclasses.replace(frame, planes=planes))
+        return between
 
     def with_refiner(self, avatar: Avatar) -> Avatar:
         """The avatar with this bundle's refiner, for one that was loaded from a folder or fitted.
@@ -180,7 +193,7 @@ class RodinPipeline(Synthesis):
     ) -> Float[Array, "1 d"]:
         """The latent z that `generate` conditions on; arguments as there."""
         _check_seed(seed)
-        return self._road(prompt, image)(seed)
+        return self._road(prompt, _given(prompt, image))(seed)
 
     def direction(
         self, prompt: str, source: str | None = None, strength: float | int = 1.0
@@ -196,21 +209,57 @@ class RodinPipeline(Synthesis):
             return strength * (sentences.latent(target) - sentences.latent(origin))
         return strength * towers.edit_direction(target, origin, self.bundle.latent_std)
 
-    def _road(self, prompt: str | None, image) -> Callable[[int], Float[Array, "1 d"]]:
+    def _road(
+        self, prompt: str | None, picture: Picture | None
+    ) -> Callable[[int], Float[Array, "1 d"]]:
         """From a seed to a latent of what is given: a sentence, a picture or nothing."""
-        if prompt is not None and image is not None:
-            raise RequestError("give a prompt or an image, not both")
         if prompt is not None:
             return functools.partial(self._text_latent, self._sentence(prompt))
-        if image is None:
+        if picture is None:
             return self._free_latent
-        z = self._image_latent(image)
+        z = self._image_latent(picture)
         return lambda seed: z
 
-    def _avatar(self, z, noise: sampling.Noise, steps, guidance, recipe: Recipe, seed) -> Avatar:
-        """The avatar of a latent ``[1, d]`` and noise."""
+    def _portrait(self, picture: Picture | None) -> Portrait | None:
+        """What the front should look like, pixel by pixel; None if nobody can tell."""
+        if picture is None or self.looks is None or not self.bundle.sampling.portrait_steps:
+            return None
+        portrait = portraits.portrait_of(picture)
+        if portrait is None:
+            warnings.warn(
+                "the picture's background has several colours: only a general likeness is sought, "
+                "a cut-out picture or one before a plain wall gives a better one",
+                PromptWarning, 3,
+            )  # fmt: skip
+        return portrait
+
+    def _avatar(
+        self,
+        z: Float[Array, "1 d"],
+        noise: sampling.Noise,
+        steps: int | None,
+        guidance: float | int | None,
+        recipe: Recipe,
+        seed: int | None,
+        portrait: Portrait | None = None,
+    ) -> Avatar:
+        """The avatar of a latent and noise, and of a portrait if there is one."""
         steps, guidance = self._settings(steps, guidance)
-        (planes,) = self.planes(z, [noise], steps, guidance)
+        (planes,) = self.planes(z, [noise], steps, guidance, look=portrait is None)
+        if portrait is not None:
+            planes = self.resembling(planes, z, portrait, noise)
+        recipe = dataclasses.replace(recipe, steps=steps, guidance=guidance)
+        return self._finished(planes, z, noise, recipe, seed)
+
+    def _finished(
+        self,
+        planes: Float[Array, "3 h w c"],
+        z: Float[Array, "1 d"],
+        noise: sampling.Noise,
+        recipe: Recipe,
+        seed: int | None,
+    ) -> Avatar:
+        """The avatar of planes made of a latent and noise."""
         bundle = self.bundle
         decoder = bundle.parts["decoder"]
         recipe = dataclasses.replace(
@@ -218,8 +267,6 @@ class RodinPipeline(Synthesis):
             seed=seed,
             noise=noise,
             z=tuple(np.asarray(z[0], np.float64).tolist()),
-            steps=steps,
-            guidance=guidance,
             bundle=bundle.hash,
         )
         avatar = Avatar(planes, decoder.module, decoder.params, recipe)
@@ -260,14 +307,10 @@ class RodinPipeline(Synthesis):
             )
         )
 
-    def _image_latent(self, image) -> Float[Array, "1 d"]:
+    def _image_latent(self, picture: Picture) -> Float[Array, "1 d"]:
         """The latent of a portrait."""
-        if isinstance(image, str | os.PathLike):
-            image = read_image(os.fspath(image), min_edge=SMALLEST_IMAGE)
-        else:
-            image = from_pixels(image, min_edge=SMALLEST_IMAGE)
         part = self.bundle.parts["clip"]
-        embedding = towers.encode_images(part.module, part.params, image[None])
+        embedding = towers.encode_images(part.module, part.params, picture[None])
         return sampling.tame(
             towers.standardise(embedding, self.bundle.latent_mean, self.bundle.latent_std)
         )
@@ -303,6 +346,12 @@ class RodinPipeline(Synthesis):
                 f"the avatar's latent has {z.shape[1]} entries, this bundle's have "
                 f"{self.bundle.latent_dim}: it was made by another bundle"
             )
+        shape = (3, self.bundle.size, self.bundle.size, self.bundle.channels)
+        if avatar.planes.shape != shape:
+            raise RequestError(
+                f"the avatar's planes are {list(avatar.planes.shape)}, this bundle's "
+                f"{list(shape)}: it was made by another bundle"
+            )
         return z
 
 
@@ -311,6 +360,21 @@ class _Sentence:
     features: Float[Array, "1 l w"]
     embedding: Float[Array, "1 d"]
     mask: Array
+
+
+def _given(
+    prompt: str | None, image: str | os.PathLike | Image.Image | np.ndarray | None
+) -> Picture | None:
+    """The picture, if one is given instead of a sentence."""
+    if image is None:
+        return None
+    if prompt is not None:
+        raise RequestError("give a prompt or an image, not both")
+    if isinstance(image, str | os.PathLike):
+        picture = read_image(os.fspath(image), min_edge=SMALLEST_IMAGE)
+    else:
+        picture = from_pixels(image, min_edge=SMALLEST_IMAGE)
+    return portraits.framed(picture)
 
 
 def _check_seed(seed: int) -> None:

@@ -19,7 +19,7 @@ from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn.eigenplanes import EigenPlanes, Inside
 from rodin_jax.nn.text import SentenceLine, null_text
 
-LATENT, BASE, UPSAMPLER = range(3)  # what a seed's streams of random numbers are for
+LATENT, BASE, UPSAMPLER, LOOK = range(4)  # what a seed's streams of random numbers are for
 
 Noise = tuple[tuple[int, float], ...]
 
@@ -137,6 +137,12 @@ def base_planes(
     null = jnp.zeros_like(z)
     denoise = process.guided(network, z, null, guidance, diffuser.learned_variance)
     return diffuser(denoise, noise, key, clip=statistics.bounds())
+
+
+@jax.jit
+def calm(eigenplanes: EigenPlanes, low, z, spread):
+    """See `EigenPlanes.calm`."""
+    return eigenplanes.calm(low, z, spread)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,15 +1,20 @@
-"""Latents and noise to planes: the two diffusion models of a bundle, one after the other."""
+"""Latents and noise to planes: the two diffusion models of a bundle, one after the other.
+
+Then the planes are looked at and corrected, see `rodin_jax.likeness`, in bundles that ask for it.
+"""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rodin_jax import sampling
+from rodin_jax import likeness, sampling
 from rodin_jax.bundle import Bundle, Part
 from rodin_jax.nn.eigenplanes import Inside
+from rodin_jax.portrait import Portrait
 
 
 class RequestError(ValueError):
@@ -34,6 +39,8 @@ class Synthesis:
         noise: Sequence[sampling.Noise],
         steps: int | None = None,
         guidance: float | int | None = None,
+        *,
+        look: bool = True,
     ) -> Float[Array, "n 3 h w c"]:
         """Base diffusion and upsampler: the planes of n avatars at once, in feature units.
 
@@ -45,6 +52,7 @@ class Synthesis:
           noise: where their diffusion starts, see `rodin_jax.sampling`.
           steps: as in `generate`.
           guidance: as in `generate`.
+          look: correct them until they look like their latents, if the bundle does that.
 
         Raises:
           RequestError: steps or guidance out of range.
@@ -52,8 +60,10 @@ class Synthesis:
         bundle = self.bundle
         steps, guidance = self._settings(steps, guidance)
         low = self._low(self._diffuser("base", steps), z, noise, guidance)
+        if bundle.eigenplanes is not None:
+            low = sampling.calm(bundle.eigenplanes, low, z, float(bundle.sampling.spread))
         count = self._steps("upsampler", bundle.sampling.upsampler_steps)
-        return sampling.full_planes(
+        planes = sampling.full_planes(
             self._diffuser("upsampler", count),
             bundle.parts["upsampler"].params,
             bundle.high,
@@ -62,6 +72,52 @@ class Synthesis:
             sampling.path_key(noise[0], sampling.UPSAMPLER),
             bundle.eigenplanes,
         )
+        return self.toward(planes, z, z, noise) if look else planes
+
+    @functools.cached_property
+    def looks(self) -> likeness.Looks | None:
+        """What looks depend on; None if the bundle corrects nothing by them."""
+        return likeness.looks_of(self.bundle) if self.bundle.sampling.look_steps else None
+
+    def toward(
+        self,
+        planes: Float[Array, "n 3 h w c"],
+        z: Float[Array, "n d"],
+        wanted: Float[Array, "n d"],
+        noise: Sequence[sampling.Noise],
+    ) -> Float[Array, "n 3 h w c"]:
+        """Planes, made of latents z, corrected until they look like the latents ``wanted``."""
+        if self.looks is None:
+            return planes
+        return likeness.toward_latents(
+            self.looks, planes, z, wanted, _look_keys(noise), steps=self.bundle.sampling.look_steps
+        )
+
+    def edited(
+        self,
+        planes: Float[Array, "n 3 h w c"],
+        z: Float[Array, "n d"],
+        delta: Float[Array, "n d"],
+        noise: Sequence[sampling.Noise],
+    ) -> Float[Array, "n 3 h w c"]:
+        """Planes corrected until their latent, as the tower reads it, has moved by ``delta``."""
+        seen = likeness.latents(self.looks, planes, _look_keys(noise))
+        return self.toward(planes, z, seen + delta, noise)
+
+    def resembling(
+        self,
+        planes: Float[Array, "3 h w c"],
+        z: Float[Array, "1 d"],
+        portrait: Portrait,
+        noise: sampling.Noise,
+    ) -> Float[Array, "3 h w c"]:
+        """Planes corrected until their front looks like a portrait."""
+        defaults = self.bundle.sampling
+        (key,) = _look_keys([noise])
+        planes = likeness.toward_portrait(
+            self.looks, planes, z[0], portrait, key, steps=defaults.portrait_steps
+        )
+        return likeness.retouch(self.looks, planes, portrait, key, steps=defaults.retouch_steps)
 
     def base_trajectory(
         self, z: Float[Array, "n d"], noise: Sequence[sampling.Noise]
@@ -121,3 +177,7 @@ class Synthesis:
         if steps < 1:
             raise RequestError(f"steps must be at least 1, got {steps}")
         return min(steps, self.bundle.parts[name].process["steps"])
+
+
+def _look_keys(noise: Sequence[sampling.Noise]):
+    return jnp.stack([sampling.path_key(one, sampling.LOOK) for one in noise])

@@ -24,9 +24,9 @@ ROOMS = {
         "compile_cache", "folders", "mesh_files", "png", "preview", "provenance",
     },
     "train": {"train"},
-    "bundle": {"bundle", "bundle_layout", "assembly"},
+    "bundle": {"bundle", "bundle_layout", "bundle_sampling", "assembly"},
     "avatar": {"avatar", "avatar_files", "avatar_programs"},
-    "pipeline": {"pipeline", "sampling", "synthesis"},
+    "pipeline": {"likeness", "pipeline", "portrait", "sampling", "synthesis"},
     "evaluation": {"evaluation"},
     "front": {"cli", "cli_commands", "cli_evaluate", "main"},
 }  # fmt: skip

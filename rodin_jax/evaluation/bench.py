@@ -146,8 +146,11 @@ class Bench:
         self, z: Float[Array, "n d"], noise: Sequence[Noise], what: str
     ) -> UInt8[np.ndarray, "n s s 3"]:
         """Front views of the avatars of these latents and noise."""
-        camera = avatars.front_camera(self.size)
-        return np.stack([self.look(p, camera)[0] for p in self.make(z, noise, what=what)])
+        return np.stack([self.front(planes) for planes in self.make(z, noise, what=what)])
+
+    def front(self, planes: Planes) -> UInt8[np.ndarray, "s s 3"]:
+        """The front view of planes."""
+        return self.look(planes, avatars.front_camera(self.size))[0]
 
 
 def alone(seeds: Iterable[int]) -> list[Noise]:

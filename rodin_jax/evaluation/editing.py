@@ -4,11 +4,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
+from jaxtyping import UInt8
 
-from rodin_jax import sampling
-from rodin_jax.evaluation.bench import Bench, alone
+from rodin_jax.evaluation.bench import Bench
 from rodin_jax.evaluation.judges import JUDGED
 from rodin_jax.evaluation.page import Gallery, Section, Table
 from rodin_jax.metrics import wilson
@@ -67,11 +66,7 @@ def measure(bench: Bench) -> Section:
     """Every edit of the same few avatars of nobody in particular."""
     assert bench.reader is not None
     seeds = bench.seeds("edits", people(bench.count))
-    z = jnp.concatenate([bench.pipeline.latent(seed=seed) for seed in seeds])
-    directions = [bench.pipeline.direction(edit.prompt) for edit in EDITS]
-    edited = [sampling.tame(row[None] + d) for d in directions for row in z]
-    noise = alone(seeds) * (len(EDITS) + 1)
-    pictures = bench.fronts(jnp.concatenate([z, *edited]), noise, "edits")
+    pictures = _pictures(bench, seeds)
     shape = (len(EDITS) + 1, len(seeds))
     before, *after = pictures.reshape(*shape, *pictures.shape[1:])
     said, n = bench.reader.read(pictures), len(seeds)
@@ -112,6 +107,14 @@ def measure(bench: Bench) -> Section:
         Gallery("Before | after", strips, 200),
     ]
     return Section("Editing", about, figures, blocks)
+
+
+def _pictures(bench: Bench, seeds: Sequence[int]) -> UInt8[np.ndarray, "n s s 3"]:
+    """Fronts of the avatars of these seeds, then of all of them edited, edit after edit."""
+    made = [bench.pipeline.generate(seed=seed)[0] for seed in seeds]
+    edits = bench.track(EDITS, "edits")
+    edited = [bench.pipeline.edit(avatar, edit.prompt) for edit in edits for avatar in made]
+    return np.stack([bench.front(avatar.planes) for avatar in (*made, *edited)])
 
 
 def judge(

@@ -1,11 +1,9 @@
 """The way from one avatar to another, latents and noise turned on a sphere."""
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from rodin_jax import sampling
-from rodin_jax.evaluation.bench import Bench, alone
+from rodin_jax.evaluation.bench import Bench
 from rodin_jax.evaluation.page import Gallery, Section, Table
 
 FRAMES, _PAIRS = 8, 2
@@ -18,14 +16,14 @@ _COLUMNS = {
 def measure(bench: Bench) -> Section:
     """Strips between pairs of avatars, and how even the steps are."""
     seeds = bench.seeds("ends", 2 * _PAIRS)
-    ends = [bench.pipeline.latent(seed=seed) for seed in seeds]
-    places = np.linspace(0.0, 1.0, FRAMES)
-    z, noise = [], []
-    for pair in range(_PAIRS):
-        (a, b), of = ends[2 * pair : 2 * pair + 2], alone(seeds[2 * pair : 2 * pair + 2])
-        z += [sampling.slerp(a, b, float(f)) for f in places]
-        noise += [sampling.mix(*of, float(f)) for f in places]
-    pictures = bench.fronts(jnp.concatenate(z), noise, "interpolation")
+    ends = [bench.pipeline.generate(seed=seed)[0] for seed in seeds]
+    pictures = np.stack(
+        [
+            bench.front(avatar.planes)
+            for a, b in bench.track(list(zip(ends[::2], ends[1::2], strict=True)), "interpolation")
+            for avatar in bench.pipeline.interpolate(a, b, FRAMES)
+        ]
+    )
     features = bench.eye.features(pictures).reshape(_PAIRS, FRAMES, -1)
     rows = [{"pair": i + 1, **evenness(path)} for i, path in enumerate(features)]
     strips = pictures.reshape(_PAIRS, FRAMES, *pictures.shape[1:])

@@ -1,12 +1,11 @@
 """One photo of an unseen person to an avatar, seen from all round (suppl. C.5, table 1)."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rodin_jax import metrics
 from rodin_jax.data.images import over_white
-from rodin_jax.evaluation.bench import Bench, alone
+from rodin_jax.evaluation.bench import Bench
 from rodin_jax.evaluation.page import Gallery, Section, Table
 
 GUIDANCE = (1.0, 1.2, 1.5, 3.0, 6.0)  # the supplement's
@@ -28,13 +27,13 @@ def measure(bench: Bench) -> Section:
     subjects = bench.crowd.around
     truth = [over_white(subject.views) for subject in subjects]
     seeds = bench.seeds("photos", len(subjects))
-    z = jnp.concatenate([bench.pipeline.latent(image=subject.front) for subject in subjects])
     rows, shown = [], []
     for scale in GUIDANCE:
-        made = bench.make(z, alone(seeds), guidance=scale, what=f"photos, guidance {scale:g}")
+        every = list(zip(subjects, truth, seeds, strict=True))
         scores = []
-        for subject, wanted, planes in zip(subjects, truth, made, strict=True):
-            drawn = bench.look(planes, subject.cameras)
+        for subject, wanted, seed in bench.track(every, f"photos, guidance {scale:g}"):
+            (made,) = bench.pipeline.generate(image=subject.front, seed=seed, guidance=scale)
+            drawn = bench.look(made.planes, subject.cameras)
             scores.append(compare(bench, drawn, wanted))
             if scale == GUIDANCE[0] and len(shown) < _SHOWN:
                 shown.append(_strip(subject, wanted, drawn))

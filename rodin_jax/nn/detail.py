@@ -34,9 +34,13 @@ class Detail:
 
     def __call__(self, c: Float[Array, "b k"]) -> Float[Array, "b 3 h w c"]:
         """The detail that belongs to coefficients of low planes, given about their mean."""
+        return self.mean + self.change(c)
+
+    def change(self, c: Float[Array, "b k"]) -> Float[Array, "b 3 h w c"]:
+        """How the detail changes with coefficients that change by so much."""
         differ = (c @ self.slope) @ self.basis.T
-        flat = jnp.broadcast_to(self.mean.reshape(-1), (len(c), self.mean.size))
-        return flat.at[:, self.places].add(differ).reshape(-1, *self.mean.shape)
+        flat = jnp.zeros((len(c), self.mean.size))
+        return flat.at[:, self.places].set(differ).reshape(-1, *self.mean.shape)
 
 
 def unpack(stored: Mapping[str, Any], rank: int) -> Detail:

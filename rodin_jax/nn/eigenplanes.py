@@ -11,6 +11,7 @@ coefficients ``y = B^T x_t``. How they follow the latent, and what is left to th
 `rodin_jax.nn.line`.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,11 @@ class EigenPlanes:
     line: Line
     detail: Detail | None = None
 
+    @property
+    def mean(self) -> Float[Array, "n"]:
+        """The set's mean."""
+        return self.basis @ self.line.mean + self.rest
+
     def coefficients(self, planes: Planes) -> Float[Array, "*b k"]:
         """``B^T x``, the mean included."""
         return planes.reshape(*planes.shape[:-4], -1) @ self.basis
@@ -58,6 +64,32 @@ class EigenPlanes:
         """The planes nearest to ``planes`` with these coefficients: what is outside stays."""
         change = (wanted - self.coefficients(planes)) @ self.basis.T
         return planes + change.reshape(planes.shape)
+
+    def change(self, c: Float[Array, "b k"], size: int, channels: int) -> Float[Array, "b 3 s s c"]:
+        """How full planes change with coefficients that change by so much, in low planes' units.
+
+        What is outside of the span stays; detail changes along, if it is known.
+
+        Args:
+          c: changes of coefficients.
+          size: texels along an edge of full planes.
+          channels: features of a texel.
+        """
+        edge = math.isqrt(self.basis.shape[0] // (3 * channels))
+        low = (c @ self.basis.T).reshape(-1, 3, edge, edge, channels)
+        full = triplanes.resize(low, size)
+        return full if self.detail is None else full + self.detail.change(c)
+
+    def calm(
+        self,
+        low: Float[Array, "b 3 h w c"],
+        z: Float[Array, "b d"],
+        spread: float | Float[Array, ""],
+    ) -> Float[Array, "b 3 h w c"]:
+        """Planes of which only the share ``spread`` of what latents did not foretell is left."""
+        foretold = self.line.prior(z)[0]
+        wanted = foretold + spread * (self.coefficients(low) - foretold)
+        return self.with_coefficients(low, wanted)
 
     def fine(self, low: Float[Array, "b 3 h w c"]) -> Float[Array, "b 3 H W c"] | None:
         """Low planes resized to the full size, with the detail that they foretell, if known."""

@@ -63,7 +63,7 @@ def completion_of(
     """Prepares the completion of planes ``shape = [3, h, w, c]`` from ``coarse`` texels."""
     rank = len(learned["spectrum"])
     eigen = unpack(learned, int(np.prod(shape)), rank)
-    mean = (eigen.basis @ eigen.line.mean + eigen.rest).reshape(shape)
+    mean = eigen.mean.reshape(shape)
 
     def small(column):
         return triplanes.resize(column.reshape(shape), coarse).reshape(-1)

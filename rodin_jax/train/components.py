@@ -46,6 +46,5 @@ def explained(eigen: EigenPlanes, planes: Float[np.ndarray, "*n 3 h w c"]) -> fl
         return 0.0
     c = np.asarray(eigen.coefficients(jnp.asarray(planes)))
     within = np.square(c - np.asarray(eigen.line.mean)).sum()
-    mean = np.asarray(eigen.basis @ eigen.line.mean + eigen.rest)
     whole = planes.reshape(-1, eigen.basis.shape[0])
-    return float(within / np.square(whole - mean).sum())
+    return float(within / np.square(whole - np.asarray(eigen.mean)).sum())

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from rodin_jax.cameras import Camera, orbit
+from rodin_jax.cameras import FOV, RADIUS, Camera, front, orbit
 from rodin_jax.data.avatars import distance, renderer
 from rodin_jax.data.avatars.captions import captions, mention, visible
 from rodin_jax.data.avatars.reading import parse
@@ -33,8 +33,6 @@ __all__ = [
     "visible",
 ]
 
-_RADIUS, _FOV = 3.0, 40.0
-
 
 def render(spec: AvatarSpec, camera: Camera, size: int) -> np.ndarray:
     """RGBA pictures ``[n, size, size, 4]`` uint8 of ``spec`` from n cameras."""
@@ -60,7 +58,7 @@ _solid = jax.jit(distance.solid)
 
 def front_camera(size: int) -> Camera:
     """The exact frontal view, a batch of one."""
-    return orbit(np.zeros(1), np.zeros(1), size, radius=_RADIUS, fov=_FOV)
+    return jax.tree.map(lambda x: x[None], front(size))
 
 
 def training_cameras(seed: int, index: int, views: int, size: int) -> Camera:
@@ -74,6 +72,6 @@ def training_cameras(seed: int, index: int, views: int, size: int) -> Camera:
         azimuth,
         np.degrees(np.arcsin(sine)),
         size,
-        radius=_RADIUS * rng.uniform(0.95, 1.08, views),
-        fov=_FOV * rng.uniform(0.96, 1.06, views),
+        radius=RADIUS * rng.uniform(0.95, 1.08, views),
+        fov=FOV * rng.uniform(0.96, 1.06, views),
     )
