@@ -4,6 +4,8 @@
 ``docs/one_avatar_360.png``: one of them from all round, with normals, depth and parts.
 ``docs/gallery.png``: sentences and the avatars that the bundle makes of them, fixed seeds, none
 picked by hand.
+``docs/photos.png``: people that nothing has learned, the avatars made of their front alone, and
+below them the people themselves.
 """
 
 import argparse
@@ -14,11 +16,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from rodin_jax import RodinPipeline, compile_cache
-from rodin_jax.cameras import orbit
+from rodin_jax.cameras import FOV, RADIUS, orbit
 from rodin_jax.data import avatars
 from rodin_jax.data.images import over_white
 
 HERE = Path(__file__).parent
+_UNSEEN = 987_654
 PROMPTS = (
     "a smiling woman with curly red hair and round glasses",
     "an old man with a white beard and a blue suit",
@@ -85,6 +88,23 @@ def gallery(pipeline: RodinPipeline, columns: int = 4, size: int = 224) -> Image
     return sheet(np.stack(cells), columns)
 
 
+def photos(pipeline: RodinPipeline, count: int = 4, size: int = 144) -> Image.Image:
+    """The first people of a seed that no data set uses: what is given, and what is made of it."""
+    turns = np.array([0.0, 55.0, 160.0, 290.0])
+    cells = []
+    for index in range(count):
+        spec = avatars.sample_spec(_UNSEEN, index)
+        (front,) = avatars.render(spec, avatars.front_camera(size), size)
+        (avatar,) = pipeline.generate(image=front, seed=1)
+        made = avatar.render(turns, 5.0, size)
+        camera = orbit(turns, np.full(len(turns), 5.0), size, radius=RADIUS, fov=FOV)
+        true = over_white(avatars.render(spec, camera, size))
+        nothing = np.full_like(made[0], 255)
+        rows = [[over_white(front), *made], [nothing, *true]]
+        cells.append(np.concatenate([np.concatenate(row, 1) for row in rows]))
+    return sheet(np.stack(cells), 2)
+
+
 def main():
     """Writes the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -97,6 +117,7 @@ def main():
     if not options.data_only:
         pipeline = RodinPipeline.from_pretrained(options.bundle)
         gallery(pipeline).save(HERE / "gallery.png", optimize=True)
+        save(photos(pipeline), "photos.png")
 
 
 if __name__ == "__main__":

@@ -72,10 +72,12 @@ class Looks:
     def moved(self, planes: Planes, change: Float[Array, "k"]) -> Planes:
         """The planes with coefficients changed by so much."""
         _, _, size, channels = planes.shape
-        return (
-            planes
-            + self.std[:, None, None] * self.eigenplanes.change(change[None], size, channels)[0]
-        )
+        normalised = self.eigenplanes.change(change[None], size, channels)[0]
+        return planes + self.std[:, None, None] * normalised
+
+    def along(self, planes: Planes, delta: Float[Array, "d"]) -> Planes:
+        """The planes moved as the line of the coefficients says of latents that move by delta."""
+        return self.moved(planes, delta @ self.eigenplanes.line.slope)
 
     def survey(self, planes: Planes) -> occupancy.Occupancy:
         """Where there is anything."""
@@ -122,6 +124,14 @@ def latents(looks: Looks, planes: Float[Array, "n 3 h w c"], keys: Array) -> Flo
         return looks.read(planes, looks.survey(planes), key)
 
     return jax.lax.map(one, (planes, keys))
+
+
+@jax.jit
+def along(
+    looks: Looks, planes: Float[Array, "n 3 h w c"], delta: Float[Array, "n d"]
+) -> Float[Array, "n 3 h w c"]:
+    """See `Looks.along`."""
+    return jax.vmap(looks.along)(planes, delta)
 
 
 @functools.partial(jax.jit, static_argnames="steps")

@@ -15,7 +15,7 @@ from rodin_jax.types import pytree
 
 SIZE = 128  # pixels along an edge of the portraits that are compared
 # Where people are in training pictures, as shares of the edge: top and bottom rows, on average.
-_TOP, _BOTTOM = 0.15, 0.85
+_TOP, _BOTTOM = 0.13, 0.98
 _ALIKE = 0.08  # differences from the background that noise and compression make
 _BORDER = 0.9  # share of the border that one colour must fill
 # People whose height or place differs by no more than this are left where they are: hats do that.

@@ -100,9 +100,13 @@ class Synthesis:
         delta: Float[Array, "n d"],
         noise: Sequence[sampling.Noise],
     ) -> Float[Array, "n 3 h w c"]:
-        """Planes corrected until their latent, as the tower reads it, has moved by ``delta``."""
+        """Planes whose latent, as the tower reads it, has moved by ``delta``, or nearly.
+
+        Their coefficients follow delta by their line; then they are corrected.
+        """
         seen = likeness.latents(self.looks, planes, _look_keys(noise))
-        return self.toward(planes, z, seen + delta, noise)
+        moved = likeness.along(self.looks, planes, delta)
+        return self.toward(moved, z, seen + delta, noise)
 
     def resembling(
         self,

@@ -60,7 +60,7 @@ def apart(a: Avatar, b: Avatar) -> float:
 def test_a_portrait_is_resembled_by_moving_along_the_eigenplanes(ball, looks, other):
     portrait = portrait_of(picture(other))
     found = likeness.toward_portrait(
-        looks, ball.planes, jnp.ones(DIM), portrait, jax.random.key(0), steps=60, strictness=1e-4
+        looks, ball.planes, jnp.ones(DIM), portrait, jax.random.key(0), steps=40, strictness=1e-4
     )
     assert apart(dataclasses.replace(ball, planes=found), other) < 0.1 * apart(ball, other)
     # Nothing moves outside of their span.
@@ -85,7 +85,7 @@ def test_a_latent_is_read_off_the_front(ball, looks, other):
     both = jnp.stack([ball.planes, other.planes])
     seen = likeness.latents(looks, both, keys)
     wanted = seen[::-1]
-    found = likeness.toward_latents(looks, both, z, wanted, keys, steps=60, strictness=1e-5)
+    found = likeness.toward_latents(looks, both, z, wanted, keys, steps=40, strictness=1e-5)
 
     def far(planes):
         said = likeness.latents(looks, planes, keys)
@@ -93,10 +93,6 @@ def test_a_latent_is_read_off_the_front(ball, looks, other):
         return 1 - cosine / jnp.linalg.norm(wanted, axis=-1)
 
     assert (far(found) < 0.2 * far(both)).all()
-    (alone,) = likeness.toward_latents(
-        looks, both[1:], z[1:], wanted[1:], keys[1:], steps=60, strictness=1e-5
-    )
-    np.testing.assert_allclose(alone, found[1], atol=1e-3)
 
 
 def test_texels_take_what_the_eigenplanes_have_not(ball, looks):
