@@ -2,7 +2,7 @@
 
     prompt -> text prior ---+
     image  -> image tower --+--> z --> base diffusion --> upsampler --> planes --> `Avatar`
-    nothing -> latent net --+
+    nothing -> latent net --+                                   (+ `likeness`: looked at, corrected)
 
 All randomness comes from the seed: avatar i of ``seed`` is the avatar of ``seed + i``. Editing
 moves z and keeps the noise, so the person stays (supplement B.3); interpolation turns both on a
@@ -70,7 +70,8 @@ class RodinPipeline(Synthesis):
         Args:
           prompt: a sentence; words the model has never read are warned of.
           image: a portrait, as a file, a Pillow image or ``uint8`` RGB or RGBA pixels; not
-            together with a prompt.
+            together with a prompt. It resembles best cut out or before a plain colour, see
+            `rodin_jax.portrait`; else there is a warning.
           seed: avatar i uses ``seed + i``; the same seed gives the same avatar.
           num: how many.
           steps: sampling steps of the base model; the bundle's default otherwise.
@@ -109,12 +110,17 @@ class RodinPipeline(Synthesis):
     ) -> Avatar:
         """The same person, changed as the prompt says: z + delta with the same noise.
 
+        In bundles that correct planes by their looks, the avatar's own planes are moved and
+        corrected instead of being made again, so all that a photo or an earlier edit gave them
+        stays.
+
         Args:
           avatar: one that a pipeline made.
           prompt: what it should be, e.g. "a person with a beard".
           source: what it is instead, by default "a portrait of a person".
           strength: scales delta.
-          guidance: as in `generate`; the avatar's own by default.
+          guidance: as in `generate`, the avatar's own by default; without effect on planes that
+            are not made again.
 
         Raises:
           RequestError: the avatar was not sampled (a fit has no latent), or not by this bundle's
@@ -128,7 +134,9 @@ class RodinPipeline(Synthesis):
         if self.looks is None:
             return self._avatar(after, old.noise, old.steps, guidance, recipe, old.seed)
         steps, guidance = self._settings(old.steps, guidance)
-        (planes,) = self.edited(avatar.planes[None], z, delta, [old.noise])
+        planes = avatar.planes
+        if jnp.any(delta):
+            (planes,) = self.edited(planes[None], z, delta, [old.noise])
         recipe = dataclasses.replace(recipe, steps=steps, guidance=guidance)
         return self._finished(planes, after, old.noise, recipe, old.seed)
 
@@ -227,8 +235,8 @@ class RodinPipeline(Synthesis):
         portrait = portraits.portrait_of(picture)
         if portrait is None:
             warnings.warn(
-                "the picture's background has several colours: only a general likeness is sought, "
-                "a cut-out picture or one before a plain wall gives a better one",
+                "the person cannot be told from what is behind: only general looks are sought, a "
+                "cut-out picture or one before a plain wall gives a likeness",
                 PromptWarning, 3,
             )  # fmt: skip
         return portrait

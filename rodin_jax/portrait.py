@@ -18,6 +18,7 @@ SIZE = 128  # pixels along an edge of the portraits that are compared
 _TOP, _BOTTOM = 0.13, 0.98
 _ALIKE = 0.08  # differences from the background that noise and compression make
 _BORDER = 0.9  # share of the border that one colour must fill
+_LEAST = 0.02  # share of a picture that anybody fills
 # People whose height or place differs by no more than this are left where they are: hats do that.
 _TOLERANCE = 0.25
 
@@ -92,7 +93,7 @@ def framed(picture: Picture) -> Picture:
 def portrait_of(picture: Picture) -> Portrait | None:
     """A picture as a portrait; None if nobody can tell the person from what is behind."""
     colour = backdrop(picture)
-    if colour is None:
+    if colour is None or _somebody(picture, colour).mean() < _LEAST:
         return None
     seen = _premultiplied(picture)
     rgb = seen[..., :3] + colour * (1 - seen[..., 3:])

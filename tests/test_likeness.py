@@ -131,7 +131,7 @@ def test_a_pipeline_looks_at_what_it_makes(pipeline, other):
     cut_out = picture(other)
     mine = pipeline.generate(image=cut_out, seed=5)[0]
     room = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    with pytest.warns(PromptWarning, match="several colours"):
+    with pytest.warns(PromptWarning, match="cannot be told"):
         roomy = pipeline.generate(image=room, seed=5)[0]
     assert all(jnp.isfinite(a.planes).all() for a in (mine, roomy))
 
@@ -139,6 +139,8 @@ def test_a_pipeline_looks_at_what_it_makes(pipeline, other):
 def test_corrections_survive_edits_and_fade_along_interpolations(pipeline, other):
     mine = pipeline.generate(image=picture(other), seed=5)[0]
     edited = pipeline.edit(mine, "red hair")
+    unchanged = pipeline.edit(mine, "red hair", strength=0.0)
+    np.testing.assert_array_equal(unchanged.planes, mine.planes)
     assert edited.recipe.noise == mine.recipe.noise and edited.recipe.z != mine.recipe.z
     again = pipeline.planes(
         jnp.asarray(mine.recipe.z, jnp.float32)[None], [mine.recipe.noise], look=False
