@@ -266,9 +266,9 @@ def _difference(looks: Looks, planes, portrait: Portrait, grid, key):
     pick = jax.random.randint(pixel_key, (_RAYS,), 0, portraits.SIZE**2)
     rays = jax.tree.map(lambda x: x[pick], _front(portraits.SIZE))
     seen = looks.draw(planes, grid, rays, draw_key)
-    colour = (over(seen, portrait.background) - portrait.rgb.reshape(-1, 3)[pick]) ** 2
+    colour = (over(seen, 1.0) - portrait.rgb.reshape(-1, 3)[pick]) ** 2
     coverage = (seen.alpha - portrait.alpha.reshape(-1)[pick]) ** 2
-    return jnp.mean(colour) + portrait.known * jnp.mean(coverage)
+    return jnp.mean(colour) + jnp.mean(coverage)
 
 
 def _front(size: int) -> Rays:

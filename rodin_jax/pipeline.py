@@ -382,7 +382,7 @@ def _given(
         picture = read_image(os.fspath(image), min_edge=SMALLEST_IMAGE)
     else:
         picture = from_pixels(image, min_edge=SMALLEST_IMAGE)
-    return portraits.framed(picture)
+    return portraits.framed(portraits.cut_out(picture))
 
 
 def _check_seed(seed: int) -> None:
