@@ -75,10 +75,6 @@ class Looks:
         normalised = self.eigenplanes.change(change[None], size, channels)[0]
         return planes + self.std[:, None, None] * normalised
 
-    def along(self, planes: Planes, delta: Float[Array, "d"]) -> Planes:
-        """The planes moved as the line of the coefficients says of latents that move by delta."""
-        return self.moved(planes, delta @ self.eigenplanes.line.slope)
-
     def survey(self, planes: Planes) -> occupancy.Occupancy:
         """Where there is anything."""
         solid = functools.partial(decoders.density, self.decoder, self.decoder_params, planes)
@@ -130,8 +126,8 @@ def latents(looks: Looks, planes: Float[Array, "n 3 h w c"], keys: Array) -> Flo
 def along(
     looks: Looks, planes: Float[Array, "n 3 h w c"], delta: Float[Array, "n d"]
 ) -> Float[Array, "n 3 h w c"]:
-    """See `Looks.along`."""
-    return jax.vmap(looks.along)(planes, delta)
+    """Planes moved as the line of the coefficients says of latents that move by delta."""
+    return jax.vmap(looks.moved)(planes, delta @ looks.eigenplanes.line.slope)
 
 
 @functools.partial(jax.jit, static_argnames="steps")
@@ -161,7 +157,8 @@ def toward_latents(
         planes, z, wanted, key = args
 
         def asked(planes, grid, key):
-            return 1 - _cosine(looks.read(planes, grid, key), wanted)
+            seen = looks.read(planes, grid, key)
+            return 1 - towers.similarity(seen[None], wanted[None])[0, 0]
 
         return _correct(looks, planes, z, asked, key, steps, strictness)
 
@@ -276,6 +273,3 @@ def _front(size: int) -> Rays:
     rays = cameras.image_rays(cameras.front(size), size, size)
     return jax.tree.map(lambda x: x.reshape(-1, 3), rays)
 
-
-def _cosine(a: Float[Array, "d"], b: Float[Array, "d"]) -> Float[Array, ""]:
-    return a @ b / jnp.maximum(jnp.linalg.norm(a) * jnp.linalg.norm(b), 1e-6)
