@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rodin_jax import occupancy
+from rodin_jax import kept_programs, occupancy
 from rodin_jax.cameras import Camera, orbit
 from rodin_jax.layers import render_layers
 from rodin_jax.nn.decoder import Decoder
@@ -25,14 +25,19 @@ Planes = Float[Array, "3 rows columns c"]
 View = Float[Array, "4"]
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def survey(decoder: Decoder, params, planes: Planes) -> occupancy.Occupancy:
     """Where there is anything."""
+    return occupancy.Occupancy(*_survey(decoder, params, planes))
+
+
+@kept_programs.jit({"decoder"})
+def _survey(decoder, params, planes):
     solid = functools.partial(planes_density, decoder, params, planes)
-    return occupancy.survey_closely(solid, _GRID)
+    grid = occupancy.survey_closely(solid, _GRID)
+    return grid.density, grid.box
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+@kept_programs.jit({"decoder", "size", "samples"})
 def render(
     decoder: Decoder,
     params,

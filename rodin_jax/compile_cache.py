@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+_enabled: Path | None = None
+
 
 def user_cache(name: str) -> Path:
     """The folder ``rodin_jax/NAME`` in ``$XDG_CACHE_HOME`` or ``~/.cache``; it need not exist.
@@ -38,5 +40,13 @@ def enable() -> Path | None:
     import jax  # after the checks: starting JAX takes longer than they do
 
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    # Hundreds of programs are small; together they take seconds to compile.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    global _enabled
+    _enabled = folder
     return folder
+
+
+def traced() -> Path | None:
+    """Where `rodin_jax.kept_programs` keeps what was traced; None unless the cache is on."""
+    return _enabled and _enabled / "traced"

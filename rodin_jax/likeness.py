@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from rodin_jax import cameras, occupancy
+from rodin_jax import cameras, kept_programs, occupancy
 from rodin_jax import portrait as portraits
 from rodin_jax.bundle import Bundle
 from rodin_jax.nn import clip as towers
@@ -111,7 +111,7 @@ def looks_of(bundle: Bundle) -> Looks | None:
     )  # fmt: skip
 
 
-@jax.jit
+@kept_programs.jit()
 def latents(looks: Looks, planes: Float[Array, "n 3 h w c"], keys: Array) -> Float[Array, "n d"]:
     """What the tower reads off the fronts of planes; one key for each, consumed."""
 
@@ -122,7 +122,7 @@ def latents(looks: Looks, planes: Float[Array, "n 3 h w c"], keys: Array) -> Flo
     return jax.lax.map(one, (planes, keys))
 
 
-@jax.jit
+@kept_programs.jit()
 def along(
     looks: Looks, planes: Float[Array, "n 3 h w c"], delta: Float[Array, "n d"]
 ) -> Float[Array, "n 3 h w c"]:
@@ -130,7 +130,7 @@ def along(
     return jax.vmap(looks.moved)(planes, delta @ looks.eigenplanes.line.slope)
 
 
-@functools.partial(jax.jit, static_argnames="steps")
+@kept_programs.jit({"steps"})
 def toward_latents(
     looks: Looks,
     planes: Float[Array, "n 3 h w c"],
@@ -165,7 +165,7 @@ def toward_latents(
     return jax.lax.map(one, (planes, z, wanted, keys))
 
 
-@functools.partial(jax.jit, static_argnames="steps")
+@kept_programs.jit({"steps"})
 def toward_portrait(
     looks: Looks,
     planes: Planes,
@@ -187,7 +187,7 @@ def toward_portrait(
     return _correct(looks, planes, z, asked, key, steps, strictness)
 
 
-@functools.partial(jax.jit, static_argnames="steps")
+@kept_programs.jit({"steps"})
 def retouch(
     looks: Looks,
     planes: Planes,
@@ -272,4 +272,3 @@ def _front(size: int) -> Rays:
     """The rays ``[size^2]`` of the frontal view."""
     rays = cameras.image_rays(cameras.front(size), size, size)
     return jax.tree.map(lambda x: x.reshape(-1, 3), rays)
-

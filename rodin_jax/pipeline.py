@@ -342,7 +342,7 @@ class RodinPipeline(Synthesis):
             warnings.warn(
                 f"only the first {length - 2} words of the prompt are read", PromptWarning, 4
             )
-        features, embedding = towers.encode_texts(part.module, part.params, tokens)
+        features, embedding = sampling.sentences(part.module, part.params, tokens)
         mask = jnp.asarray(tokens != towers.PAD)
         return _Sentence(features, towers.normalise(embedding), mask)
 

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy import ndimage
 
 from rodin_jax.data.images import Picture
 from rodin_jax.types import pytree
@@ -45,6 +44,8 @@ def cut_out(picture: Picture) -> Picture:
     """
     if _is_cut_out(picture):
         return picture
+    from scipy import ndimage  # only photos need it, and it takes a quarter of a second
+
     rgb = picture[..., :3].astype(np.float32) / 255
     sides = rgb[: max(len(rgb) // 2, 1)]
     border = np.concatenate([rgb[0], sides[:, 0], sides[:, -1]])

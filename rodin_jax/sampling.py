@@ -6,7 +6,6 @@ case; interpolation mixes two.
 """
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -14,8 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rodin_jax import kept_programs
 from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
+from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.eigenplanes import EigenPlanes, Inside
 from rodin_jax.nn.text import SentenceLine, null_text
 
@@ -109,7 +110,7 @@ def tame(z: Float[Array, "1 d"]) -> Float[Array, "1 d"]:
     return z * jnp.minimum(1.0, longest / jnp.linalg.norm(z, axis=-1, keepdims=True))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@kept_programs.jit({"diffuser"})
 def base_planes(
     diffuser,
     params,
@@ -139,13 +140,13 @@ def base_planes(
     return diffuser(denoise, noise, key, clip=statistics.bounds())
 
 
-@jax.jit
+@kept_programs.jit()
 def calm(eigenplanes: EigenPlanes, low, z, spread):
     """See `EigenPlanes.calm`."""
     return eigenplanes.calm(low, z, spread)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@kept_programs.jit({"diffuser"})
 def full_planes(
     diffuser,
     params,
@@ -164,12 +165,18 @@ def full_planes(
     return statistics.denormalise(diffuser(denoise, noise, key, clip=statistics.bounds()))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@kept_programs.jit({"diffuser"})
 def free_latent(diffuser, params, noise, key):
     return diffuser(lambda z_t, t: diffuser.module.apply({"params": params}, z_t, t), noise, key)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@kept_programs.jit({"clip"})
+def sentences(clip: Clip, params, tokens):
+    """Features and embeddings, see `rodin_jax.nn.clip.encode_texts`, of a few sentences."""
+    return clip.apply({"params": params}, tokens, method="encode_text")
+
+
+@kept_programs.jit({"diffuser"})
 def text_latents(
     diffuser,
     params,

@@ -21,7 +21,7 @@ ROOMS = {
     "nn": {"nn"},
     "data": {"data"},
     "files": {
-        "compile_cache", "folders", "mesh_files", "png", "preview", "provenance",
+        "compile_cache", "folders", "kept_programs", "mesh_files", "png", "preview", "provenance",
     },
     "train": {"train"},
     "bundle": {"bundle", "bundle_layout", "bundle_sampling", "assembly"},

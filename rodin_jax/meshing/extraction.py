@@ -11,8 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from scipy import sparse
-from skimage import measure
 
 from rodin_jax.meshing import extra
 from rodin_jax.meshing.decimation import decimate
@@ -133,6 +131,8 @@ def _surface(density: Density, resolution: int, level: float, within, smallest: 
     values /= values + level
     if values.max(initial=0.0) <= 0.5:
         raise EmptyMeshError(f"nothing in the field is denser than {level:g}: no surface")
+    from skimage import measure  # here, for pictures alone should not wait for it
+
     vertices, faces, _, _ = measure.marching_cubes(values, 0.5, gradient_direction="ascent")
     vertices = ((vertices + corner) * (2.0 / (resolution - 1)) - 1.0).astype(np.float32)
     return _drop_islands(vertices, faces.astype(np.int32), smallest)
@@ -178,6 +178,8 @@ def _drop_islands(vertices: np.ndarray, faces: np.ndarray, smallest: float):
     """Keeps connected surfaces that enclose enough; hollows inside matter have none (< 0)."""
     ones = np.ones(len(faces) * 2, np.int8)
     edges = np.concatenate([faces[:, :2], faces[:, 1:]])
+    from scipy import sparse  # likewise
+
     graph = sparse.coo_matrix((ones, edges.T), shape=(len(vertices),) * 2)
     count, label = sparse.csgraph.connected_components(graph, directed=False)
     volume = np.bincount(label[faces[:, 0]], _signed_volumes(vertices, faces), count)

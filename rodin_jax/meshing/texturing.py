@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float, Float32, Int32, Integer
-from scipy import ndimage
 
 from rodin_jax.meshing import extra
 
@@ -127,6 +126,8 @@ def _nearest_face(corners: Float[np.ndarray, "m 3 2"], size: int) -> Int32[np.nd
         best = away == distance[texels]
         face[texels[best]] = candidates[best]
     far = np.isinf(distance).reshape(size, size)
+    from scipy import ndimage  # here, for pictures alone should not wait for it
+
     row, column = ndimage.distance_transform_edt(far, return_distances=False, return_indices=True)
     return face.reshape(size, size)[row, column]
 

@@ -38,7 +38,7 @@ class Detail:
 
     def change(self, c: Float[Array, "b k"]) -> Float[Array, "b 3 h w c"]:
         """How the detail changes with coefficients that change by so much."""
-        differ = (c @ self.slope) @ self.basis.T
+        differ = jnp.einsum("br,mr->bm", c @ self.slope, self.basis)
         flat = jnp.zeros((len(c), self.mean.size))
         return flat.at[:, self.places].set(differ).reshape(-1, *self.mean.shape)
 

@@ -76,7 +76,8 @@ class EigenPlanes:
           channels: features of a texel.
         """
         edge = math.isqrt(self.basis.shape[0] // (3 * channels))
-        low = (c @ self.basis.T).reshape(-1, 3, edge, edge, channels)
+        # Not ``c @ basis.T``: its gradient would write the transpose out.
+        low = jnp.einsum("bk,nk->bn", c, self.basis).reshape(-1, 3, edge, edge, channels)
         full = triplanes.resize(low, size)
         return full if self.detail is None else full + self.detail.change(c)
 

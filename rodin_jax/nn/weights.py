@@ -162,7 +162,7 @@ def _loaded(path: Path, name: str, array: np.ndarray) -> jax.Array:
         array = array.astype(np.float32)
         if not np.isfinite(array).all():
             raise WeightsError(f"{path}: tensor {name!r} holds NaN or infinity")
-    return jnp.asarray(array)
+    return jax.device_put(array)  # jnp.asarray would compile a copy for every shape
 
 
 def _canonical(data: bytes, metadata: Mapping[str, str]) -> bytes:
