@@ -60,7 +60,7 @@ class Synthesis:
         bundle = self.bundle
         steps, guidance = self._settings(steps, guidance)
         low = self._low(self._diffuser("base", steps), z, noise, guidance)
-        if bundle.eigenplanes is not None:
+        if bundle.eigenplanes is not None and bundle.sampling.spread != 1:
             low = sampling.calm(bundle.eigenplanes, low, z, float(bundle.sampling.spread))
         count = self._steps("upsampler", bundle.sampling.upsampler_steps)
         planes = sampling.full_planes(
