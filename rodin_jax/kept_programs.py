@@ -27,8 +27,8 @@ _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng
 def jit(static_argnames: Collection[str] = ()) -> Callable[[Callable], Callable]:
     """Like `jax.jit`, for functions that return arrays or tuples of them.
 
-    Once `compile_cache.enable` has been called, calls from outside of other programs, on one
-    device, use kept programs; all others are those of `jax.jit`.
+    Once `compile_cache.enable` has been called, calls from outside of other programs, on the
+    first device, use kept programs; all others are those of `jax.jit`.
 
     Args:
       static_argnames: names of arguments that are part of the program; equal ones print alike.
@@ -45,17 +45,18 @@ class _Kept:
 
     def __call__(self, *args, **kwargs):
         folder = compile_cache.traced()
+        if folder is None:
+            return self._jitted(*args, **kwargs)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         static = {k: v for k, v in bound.arguments.items() if k in self._static}
         dynamic = {k: v for k, v in bound.arguments.items() if k not in self._static}
         leaves, tree = jax.tree.flatten(dynamic)
-        if folder is None or not all(map(_is_plain, leaves)):
+        if not all(map(_is_plain, leaves)):
             return self._jitted(*args, **kwargs)
-        raw = [_raw(x) for x in leaves]
-        known = (tuple(static.items()), tree, tuple((x.shape, str(x.dtype)) for x in raw))
+        raw, keys = [_raw(x) for x in leaves], tuple(map(_is_key, leaves))
+        known = (tuple(static.items()), tree, tuple((x.shape, str(x.dtype)) for x in raw), keys)
         if known not in self._loaded:
-            keys = [_is_key(x) for x in leaves]
 
             def flat(*raw):
                 again = map(lambda x, key: jax.random.wrap_key_data(x) if key else x, raw, keys)
@@ -98,7 +99,7 @@ def _program(path: Path, function: Callable, arguments) -> Callable:
 def _is_plain(x) -> bool:
     """Whether a value is one that a kept program can be called with."""
     if isinstance(x, jax.Array):
-        return not isinstance(x, jax.core.Tracer) and len(x.devices()) == 1
+        return not isinstance(x, jax.core.Tracer) and x.devices() == {jax.devices()[0]}
     return isinstance(x, np.ndarray | np.generic | float)
 
 

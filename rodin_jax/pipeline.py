@@ -164,17 +164,17 @@ class RodinPipeline(Synthesis):
             known = dataclasses.replace(recipe, steps=steps, guidance=guidance)
             return self._finished(planes, z, noise, known, a.recipe.seed)
 
+        ends = {0.0: drawn(0.0), 1.0: drawn(1.0)}
+        beyond = jnp.zeros(2)
+        if self.looks is not None:
+            beyond = [x.planes - end.planes for x, end in zip((a, b), ends.values(), strict=True)]
         places = np.linspace(0.0, 1.0, frames).tolist()
-        drawn_frames = [drawn(f) for f in (track(places, "avatars") if track else places)]
-        if self.looks is None:
-            return drawn_frames
-        before, after = (
-            x.planes - y.planes for x, y in ((a, drawn_frames[0]), (b, drawn_frames[-1]))
-        )
-        return [
-            dataclasses.replace(y, planes=y.planes + (1 - f) * before + f * after)
-            for f, y in zip(places, drawn_frames, strict=True)
-        ]
+        between = []
+        for f in track(places, "avatars") if track else places:
+            frame = ends[f] if f in ends else drawn(f)
+            planes = frame.planes + (1 - f) * beyond[0] + f * beyond[1]
+            between.append(dataclasses.replace(frame, planes=planes))
+        return between
 
     def with_refiner(self, avatar: Avatar) -> Avatar:
         """The avatar with this bundle's refiner, for one that was loaded from a folder or fitted.

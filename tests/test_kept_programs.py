@@ -84,6 +84,23 @@ def test_whatever_differs_makes_another_program(kept, monkeypatch):
     np.testing.assert_allclose((again[0] - 3) * 5, (found[0] - 3) * 7)
 
 
+def test_keys_are_not_mistaken_for_their_numbers(kept):
+    def kind(x):
+        return jax.numpy.float32(jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key))
+
+    key = jax.random.key(1)
+    function = kept_programs.jit()(kind)
+    assert [float(function(x)) for x in (key, jax.random.key_data(key))] == [1, 0]
+
+
+def test_other_devices_do_without(kept, tmp_path):
+    if len(jax.devices()) == 1:
+        pytest.skip("one device")
+    pair, key = jax.device_put(ARGUMENTS[1:], jax.devices()[1])
+    found = kept()(Options(2), pair, key, steps=3)[0]
+    assert found.devices() == {jax.devices()[1]} and not (tmp_path / "traced").exists()
+
+
 def test_damaged_files_are_replaced(kept, tmp_path):
     wanted = kept()(*ARGUMENTS, steps=3)
     (file,) = (tmp_path / "traced").iterdir()
