@@ -24,6 +24,7 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.stage = "clip"
     config.preset = preset
     config.data_dir = ""  # written by `rodin data`
+    config.start = ""  # workdir of an earlier run whose towers and words to go on from
     config.seed = 0
 
     config.source_size = 128  # edge of the pictures that augmentation starts from

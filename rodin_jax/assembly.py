@@ -41,7 +41,7 @@ def assemble(
       out: the new bundle's folder.
       preset: name of the preset, for the record.
       sampling: fields of `Sampling` that differ from its defaults.
-      dtype: storage type of the weights; statistics stay float32.
+      dtype: storage type of the weights; the other arrays keep every bit.
 
     Raises:
       BundleError: a part is missing, there twice, or does not fit the others.
@@ -88,10 +88,21 @@ def assemble(
         shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
         for name, part in found.items():
             stored = jax.tree.map(lambda x: np.asarray(x).astype(dtype), part.params)
-            tree = {"params": stored, **weights.unflatten(part.arrays)}
+            arrays = {key: _narrowed(array) for key, array in part.arrays.items()}
+            tree = {"params": stored, **weights.unflatten(arrays)}
             try:
                 weights.save_params(folder / f"{name}.safetensors", tree)
             except weights.WeightsError as error:
                 raise BundleError(str(error)) from error
         load_bundle(folder)
     return load_bundle(out)
+
+
+def _narrowed(array) -> np.ndarray:
+    """As float16 if that changes nothing: stages round what is large, and reading widens it."""
+    array = np.asarray(array)
+    if array.dtype != np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float16)
+    return narrow if np.array_equal(narrow, array) else array

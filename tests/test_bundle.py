@@ -227,6 +227,12 @@ def test_a_bundle_may_have_eigenplanes(runs, folder, tmp_path):
     eigen = bundle.eigenplanes
     np.testing.assert_allclose(np.linalg.norm(eigen.basis, axis=0), 1, atol=1e-5)
     assert eigen.basis.shape == (768, 3) and (eigen.line.spectrum > 0).all()
+    # What the stage had rounded takes half the bytes; nothing else is rounded.
+    stored, made = load_file(bundle.path / "eigenplanes.safetensors"), assembly.read_export(run)
+    assert stored["eigenplanes/detail/mean"].dtype == np.float16
+    assert stored["eigenplanes/spectrum"].dtype == np.float32
+    for name, array in made.arrays.items():
+        np.testing.assert_array_equal(stored[name], array)
     for tensor, change, message in (
         ("eigenplanes/basis", lambda x: x[:-1], r"'eigenplanes/basis' \[768, 3\] is missing"),
         ("eigenplanes/basis", lambda x: x[:0].repeat(768, 0), "is missing"),

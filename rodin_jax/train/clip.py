@@ -22,7 +22,7 @@ from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn import tokenizer as tokenizer_lib
 from rodin_jax.nn.appearance import AppearanceHead
 from rodin_jax.nn.clip import Clip
-from rodin_jax.nn.tokenizer import SPECIAL
+from rodin_jax.nn.tokenizer import SPECIAL, WordTokenizer
 from rodin_jax.train import export, latents, phrases, portraits, stage
 from rodin_jax.train import state as train_state
 from rodin_jax.train.augment import Augmentation, augment, mirror_some
@@ -35,7 +35,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     """Trains on the fronts and captions of ``config.data_dir``; exports."""
     subjects = portraits.open_subjects(config.data_dir)
     captions = [list(subjects[i].captions) for i in range(len(subjects))]
-    tokenizer = tokenizer_lib.train(itertools.chain(portraits.GENERIC, *captions))
+    tokenizer = _tokenizer(config.start, captions)
     length = config.model.text_length
     tokens = portraits.token_table([tokenizer.encode(rows, length) for rows in captions])
     logging.info(
@@ -49,8 +49,9 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     logging.info("%d phrases, %.0f said of a subject", labels.shape[1], labels.sum(1).mean())
     init_key, head_key, train_key = jax.random.split(jax.random.key(config.seed), 3)
     picture = jnp.zeros((1, clip.image_size, clip.image_size, 3))
+    towers = stage.initial(clip, init_key, picture, jnp.zeros((1, length), jnp.int32))
     params = {
-        "towers": stage.initial(clip, init_key, picture, jnp.zeros((1, length), jnp.int32)),
+        "towers": stage.continued(towers, config.start, PART),
         "head": stage.initial(appearance.head, head_key, jnp.zeros((1, clip.dim))),
         "phrases": phrases.reader(labels, clip.dim),
     }
@@ -80,6 +81,13 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     )
     if jax.process_index() == 0:
         tokenizer.save(folder / latents.TOKENIZER)
+
+
+def _tokenizer(start, captions) -> WordTokenizer:
+    """That of the run to go on from, whose text tower knows its numbers; or one of the captions."""
+    if str(start):
+        return latents.Encoder(start).tokenizer
+    return tokenizer_lib.train(itertools.chain(portraits.GENERIC, *captions))
 
 
 @dataclasses.dataclass(frozen=True)

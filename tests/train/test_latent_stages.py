@@ -72,6 +72,19 @@ def test_clip_export_gives_unit_latents(stages):
     assert trained["retrieval_among"] == 3 and trained["steps"] == 6
 
 
+def test_towers_go_on_from_an_earlier_run(stages, tmp_path, monkeypatch, get_config):
+    fewer = [person for person in people() if "grey" not in person.captions[0]]
+    monkeypatch.setattr(portraits, "open_subjects", lambda *_: fewer)
+    config = get_config("clip", "smoke")
+    config.data_dir, config.start = "data", str(stages / "clip")
+    config.steps, config.learning_rate = 1, 0.0
+    clip.run(config, tmp_path)
+    before, after = (latents.Encoder(folder) for folder in (stages / "clip", tmp_path))
+    # Its words keep their numbers, also those that nobody is called any more.
+    assert after.tokenizer._known == before.tokenizer._known
+    jax.tree.map(np.testing.assert_array_equal, after.params, before.params)
+
+
 @pytest.mark.parametrize("network", [LatentNet, TextPrior])
 def test_diffusion_exports_build_their_networks(stages, network):
     part = "latent" if network is LatentNet else "text"
