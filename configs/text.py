@@ -38,6 +38,9 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.process = ml_collections.ConfigDict(
         {"schedule": "linear", "steps": 1000, "prediction": "x0", "learned_variance": False}
     )
+    # Phrases by which latents are changed: said of a share of people between `rarest` and
+    # `commonest`, of whose variance latents must foretell `least`.
+    config.phrases = ml_collections.ConfigDict({"rarest": 0.01, "commonest": 0.6, "least": 0.1})
     config.model = ml_collections.ConfigDict({"width": 96, "layers": 3, "heads": 4})
 
     config.steps = 400

@@ -32,6 +32,8 @@ from rodin_jax.nn.decoder import Decoder
 from rodin_jax.nn.eigenplanes import CoefficientNet, EigenPlanes
 from rodin_jax.nn.eigenplanes import unpack as unpack_eigenplanes
 from rodin_jax.nn.latent import LatentNet
+from rodin_jax.nn.phrasebook import Phrasebook
+from rodin_jax.nn.phrasebook import unpack as unpack_phrases
 from rodin_jax.nn.probe import Probe
 from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import SentenceLine, TextPrior
@@ -98,6 +100,7 @@ class Bundle:
       high: statistics of the full planes.
       eigenplanes: principal components of the base model's planes; None without that part.
       sentences: what a line says of the latents of sentences; None of bundles without one.
+      phrasebook: what phrases say of latents; None of bundles without one.
       latent_mean: see `rodin_jax.nn.clip`.
       latent_std: likewise.
       sampling: defaults.
@@ -115,6 +118,7 @@ class Bundle:
     high: PlaneStatistics
     eigenplanes: EigenPlanes | None
     sentences: SentenceLine | None
+    phrasebook: Phrasebook | None
     latent_mean: jax.Array
     latent_std: jax.Array
     sampling: Sampling
@@ -171,6 +175,7 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
             f"{folder / 'tokenizer.json'}: {len(tokenizer)} words, expected {clip.vocabulary} "
             "(parts.clip.model.vocabulary)"
         )
+    sentences = _sentences(folder, parts)
     return Bundle(
         path=folder,
         hash=content,
@@ -183,7 +188,8 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
         low=_statistics(folder, "base", parts, planes["base_size"], planes["channels"]),
         high=_statistics(folder, "upsampler", parts, planes["size"], planes["channels"]),
         eigenplanes=_eigenplanes(folder, parts, planes),
-        sentences=_sentences(folder, parts),
+        sentences=sentences,
+        phrasebook=_phrasebook(folder, parts, sentences),
         latent_mean=_vector(clip_file, parts["clip"].arrays, "latent_mean", clip.dim),
         latent_std=_vector(clip_file, parts["clip"].arrays, "latent_std", clip.dim),
         sampling=_sampling(folder, config.get("sampling", {})),
@@ -324,6 +330,16 @@ def _sentences(folder: Path, parts) -> SentenceLine | None:
         return unpack_sentences(
             weights.group(parts["text"].arrays, "line"), parts["text"].module.dim
         )
+    except ValueError as error:
+        raise BundleError(f"{folder / 'text.safetensors'}: {error}") from error
+
+
+def _phrasebook(folder: Path, parts, sentences: SentenceLine | None) -> Phrasebook | None:
+    if sentences is None or "phrases" not in parts["text"].arrays:
+        return None
+    stored = weights.group(parts["text"].arrays, "phrases")
+    try:
+        return unpack_phrases(stored, sentences.axes, sentences.line.spectrum)
     except ValueError as error:
         raise BundleError(f"{folder / 'text.safetensors'}: {error}") from error
 

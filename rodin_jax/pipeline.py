@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from PIL import Image
 
 from rodin_jax import portrait as portraits
@@ -127,7 +127,8 @@ class RodinPipeline(Synthesis):
             kind of latent; or the prompt is empty.
         """
         z, old = self._latent_of(avatar), avatar.recipe
-        delta = self.direction(prompt, source, strength)
+        seen = z if self.looks is None else self.seen(avatar.planes[None], [old.noise])
+        delta = self.direction(prompt, source, strength, seen)
         after = sampling.tame(z + delta)
         guidance = old.guidance if guidance is None else guidance
         recipe = Recipe("edit", prompt=prompt, image=old.image, source=source)
@@ -136,7 +137,7 @@ class RodinPipeline(Synthesis):
         steps, guidance = self._settings(old.steps, guidance)
         planes = avatar.planes
         if jnp.any(delta):
-            (planes,) = self.edited(planes[None], z, delta, [old.noise])
+            (planes,) = self.edited(planes[None], z, seen, delta, [old.noise])
         recipe = dataclasses.replace(recipe, steps=steps, guidance=guidance)
         return self._finished(planes, after, old.noise, recipe, old.seed)
 
@@ -205,18 +206,34 @@ class RodinPipeline(Synthesis):
         return self._road(prompt, _given(prompt, image))(seed)
 
     def direction(
-        self, prompt: str, source: str | None = None, strength: float | int = 1.0
+        self,
+        prompt: str,
+        source: str | None = None,
+        strength: float | int = 1.0,
+        z: Float[Array, "1 d"] | None = None,
     ) -> Float[Array, "1 d"]:
-        """The step in z by which `edit` goes from ``source`` to ``prompt``; arguments as there."""
+        """The step in z by which `edit` goes from ``source`` to ``prompt``; arguments as there.
+
+        In bundles with a phrasebook it depends on whom it is asked for: the latent ``z``, by
+        default of nobody in particular. Phrases of the source that the prompt lacks should go.
+        """
         if not np.isfinite(strength):
             raise RequestError(f"strength must be finite, got {strength}")
-        target = self._sentence(prompt).embedding
-        origin = self._sentence(NEUTRAL if source is None else source, warn=bool(source)).embedding
+        target = self._sentence(prompt)
+        origin = self._sentence(NEUTRAL if source is None else source, warn=bool(source))
+        if (book := self.bundle.phrasebook) is not None:
+            asked, unasked = (sampling.said(book, s.tokens[0]) for s in (target, origin))
+            if jnp.any(asked | unasked):
+                z = jnp.zeros((1, self.bundle.latent_dim)) if z is None else z
+                return strength * sampling.retold(book, z, asked, unasked)
         if (sentences := self.bundle.sentences) is not None:
             # As strongly as sentences are followed; a line alone hardly dares.
             strength = strength * self.bundle.sampling.text_guidance
-            return strength * (sentences.latent(target) - sentences.latent(origin))
-        return strength * towers.edit_direction(target, origin, self.bundle.latent_std)
+            target, origin = (sentences.latent(s.embedding) for s in (target, origin))
+            return strength * (target - origin)
+        return strength * towers.edit_direction(
+            target.embedding, origin.embedding, self.bundle.latent_std
+        )
 
     def _road(
         self, prompt: str | None, picture: Picture | None
@@ -299,7 +316,11 @@ class RodinPipeline(Synthesis):
             sampling.stream(seed, sampling.LATENT),
             self.bundle.sentences,
         )
-        return sampling.tame(z.mean(0, keepdims=True))
+        z = sampling.tame(z.mean(0, keepdims=True))
+        if (book := self.bundle.phrasebook) is not None:
+            asked = sampling.said(book, sentence.tokens[0])
+            z = sampling.tame(z + sampling.retold(book, z, asked, jnp.zeros_like(asked)))
+        return z
 
     def _free_latent(self, seed: int) -> Float[Array, "1 d"]:
         """A latent of nobody in particular."""
@@ -344,7 +365,7 @@ class RodinPipeline(Synthesis):
             )
         features, embedding = sampling.sentences(part.module, part.params, tokens)
         mask = jnp.asarray(tokens != towers.PAD)
-        return _Sentence(features, towers.normalise(embedding), mask)
+        return _Sentence(jnp.asarray(tokens), features, towers.normalise(embedding), mask)
 
     def _latent_of(self, avatar: Avatar) -> Float[Array, "1 d"]:
         if avatar.recipe.z is None or not avatar.recipe.noise:
@@ -366,6 +387,7 @@ class RodinPipeline(Synthesis):
 
 @dataclasses.dataclass(frozen=True)
 class _Sentence:
+    tokens: Int[Array, "1 l"]
     features: Float[Array, "1 l w"]
     embedding: Float[Array, "1 d"]
     mask: Array

@@ -18,6 +18,7 @@ from rodin_jax.data.planes import PlaneStatistics
 from rodin_jax.diffusion import process, samplers, schedules
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.eigenplanes import EigenPlanes, Inside
+from rodin_jax.nn.phrasebook import Phrasebook
 from rodin_jax.nn.text import SentenceLine, null_text
 
 LATENT, BASE, UPSAMPLER, LOOK = range(4)  # what a seed's streams of random numbers are for
@@ -174,6 +175,18 @@ def free_latent(diffuser, params, noise, key):
 def sentences(clip: Clip, params, tokens):
     """Features and embeddings, see `rodin_jax.nn.clip.encode_texts`, of a few sentences."""
     return clip.apply({"params": params}, tokens, method="encode_text")
+
+
+@kept_programs.jit()
+def said(book: Phrasebook, tokens):
+    """Which phrases a sentence says."""
+    return book.said(tokens)
+
+
+@kept_programs.jit()
+def retold(book: Phrasebook, z, asked, unasked):
+    """See `Phrasebook.change`."""
+    return book.change(z, asked, unasked)
 
 
 @kept_programs.jit({"diffuser"})

@@ -93,18 +93,24 @@ class Synthesis:
             self.looks, planes, z, wanted, _look_keys(noise), steps=self.bundle.sampling.look_steps
         )
 
+    def seen(
+        self, planes: Float[Array, "n 3 h w c"], noise: Sequence[sampling.Noise]
+    ) -> Float[Array, "n d"]:
+        """What the tower reads off the fronts of planes."""
+        return likeness.latents(self.looks, planes, _look_keys(noise))
+
     def edited(
         self,
         planes: Float[Array, "n 3 h w c"],
         z: Float[Array, "n d"],
+        seen: Float[Array, "n d"],
         delta: Float[Array, "n d"],
         noise: Sequence[sampling.Noise],
     ) -> Float[Array, "n 3 h w c"]:
-        """Planes whose latent, as the tower reads it, has moved by ``delta``, or nearly.
+        """Planes, made of latents z, that the tower reads as ``seen + delta``, or nearly.
 
         Their coefficients follow delta by their line; then they are corrected.
         """
-        seen = likeness.latents(self.looks, planes, _look_keys(noise))
         moved = likeness.along(self.looks, planes, delta)
         return self.toward(moved, z, seen + delta, noise)
 

@@ -45,7 +45,9 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     model_options = {**config.model.to_dict(), "vocabulary": len(tokenizer)}
     clip = Clip(**model_options)
     appearance = Appearance(**config.appearance.to_dict())
-    labels = phrases.label(tokens, rarest=config.phrases.rarest, commonest=config.phrases.commonest)
+    _, labels = phrases.label(
+        tokens, rarest=config.phrases.rarest, commonest=config.phrases.commonest
+    )
     logging.info("%d phrases, %.0f said of a subject", labels.shape[1], labels.sum(1).mean())
     init_key, head_key, train_key = jax.random.split(jax.random.key(config.seed), 3)
     picture = jnp.zeros((1, clip.image_size, clip.image_size, 3))

@@ -1,7 +1,8 @@
 """The text prior: diffusion of the latent z given a sentence (suppl. B.5).
 
 A line from the sentence's embedding to the latent is found first; the network learns what is left
-(`rodin_jax.nn.line`).
+(`rodin_jax.nn.line`). Beside it a phrasebook is made, by which latents are changed
+(`rodin_jax.nn.phrasebook`).
 """
 
 import logging
@@ -15,8 +16,9 @@ from jaxtyping import Array, Float, Int
 
 from rodin_jax.diffusion import samplers, schedules
 from rodin_jax.nn import clip as clip_lib
+from rodin_jax.nn import weights
 from rodin_jax.nn.text import SentenceLine, TextPrior, null_text, unpack
-from rodin_jax.train import export, latents, portraits, stage
+from rodin_jax.train import export, latents, phrases, portraits, stage
 from rodin_jax.train import state as train_state
 from rodin_jax.train.clip import JUDGED, top_one
 from rodin_jax.train.regression import follow
@@ -47,6 +49,14 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     left = round(float(line.line.told.sum() / line.line.spectrum.sum()), 4)
     logging.info("a line from a sentence leaves %.1f %% of the latent", 100 * left)
 
+    options = config.phrases
+    book = phrases.learn(
+        *phrases.label(tokens, rarest=options.rarest, commonest=options.commonest),
+        z,
+        least=options.least,
+    )
+    logging.info("%d phrases can be read off latents", len(book["usual"]))
+
     model_options = {**config.model.to_dict(), "dim": z.shape[-1]}
     model = TextPrior(**model_options)
     schedule = schedules.make(config.process.schedule, config.process.steps)
@@ -73,8 +83,14 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         model_options,
         done.weights,
         process=config.process.to_dict(),
-        arrays={f"line/{name}": array for name, array in packed.items()},
-        trained={**done.figures, **score, "subjects": len(subjects), "left_by_line": left},
+        arrays=weights.flatten({"line": packed, "phrases": book}),
+        trained={
+            **done.figures,
+            **score,
+            "subjects": len(subjects),
+            "left_by_line": left,
+            "phrases": len(book["usual"]),
+        },
     )
 
 
