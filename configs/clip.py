@@ -7,12 +7,16 @@ r"""Image and text towers in one space, trained on front views and captions; sca
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 20 s | it runs |
 | nano | 2 CPU cores | 14 min | top-1 of 120 unseen captions by their picture: 0.99 |
+| nano, `steps` 2500 more with `start`, 7560 people | 2 CPU cores, busy | 29 min | see below |
 | small | one modern GPU | an hour | not measured |
 | paper | one modern GPU | a day | not measured |
 
 The paper uses CLIP ViT-B/32, trained on pictures from the Web, frozen; z has 512 dimensions. Here
 ``paper`` keeps the 512 dimensions and trains its own towers, so that nothing need be downloaded.
-``data_dir`` may be a set of many subjects with few views: only fronts and captions are read.
+``data_dir`` may be a set of many subjects with few views: only fronts and captions are read, and
+more people are worth more than anything else. A linear reader of the latents of 840 people names
+eight attributes of theirs in 88 % after 1500 steps on 2160 others (expressions 59, hair styles
+85 %), and in 94 % after 2500 more on 7560 (75 and 95 %).
 """
 
 import ml_collections

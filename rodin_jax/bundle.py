@@ -103,6 +103,8 @@ class Bundle:
       phrasebook: what phrases say of latents; None of bundles without one.
       latent_mean: see `rodin_jax.nn.clip`.
       latent_std: likewise.
+      latent_spread: what the latent network's coordinates are multiplied with; None if they are
+        latents themselves.
       sampling: defaults.
     """
 
@@ -121,6 +123,7 @@ class Bundle:
     phrasebook: Phrasebook | None
     latent_mean: jax.Array
     latent_std: jax.Array
+    latent_spread: jax.Array | None
     sampling: Sampling
 
     @property
@@ -192,6 +195,7 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
         phrasebook=_phrasebook(folder, parts, sentences),
         latent_mean=_vector(clip_file, parts["clip"].arrays, "latent_mean", clip.dim),
         latent_std=_vector(clip_file, parts["clip"].arrays, "latent_std", clip.dim),
+        latent_spread=_spread(folder, parts),
         sampling=_sampling(folder, config.get("sampling", {})),
     )
 
@@ -332,6 +336,15 @@ def _sentences(folder: Path, parts) -> SentenceLine | None:
         )
     except ValueError as error:
         raise BundleError(f"{folder / 'text.safetensors'}: {error}") from error
+
+
+def _spread(folder: Path, parts) -> jax.Array | None:
+    spread, dim = parts["latent"].arrays.get("spread"), parts["latent"].module.dim
+    if spread is not None and getattr(spread, "shape", None) != (dim, dim):
+        raise BundleError(
+            f"{folder / 'latent.safetensors'}: tensor 'spread' [{dim}, {dim}] is missing"
+        )
+    return spread
 
 
 def _phrasebook(folder: Path, parts, sentences: SentenceLine | None) -> Phrasebook | None:

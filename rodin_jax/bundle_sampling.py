@@ -17,6 +17,7 @@ class Sampling:
       text_guidance: of the text prior.
       draws: latents drawn for a sentence, whose mean is taken: the more, the closer to what it
         says, and the less is left to chance.
+      edit_strength: of edits, when 1 is asked for: planes follow a phrasebook's change by part.
       outside: see `rodin_jax.nn.eigenplanes.Inside`; this and what follows, see
         `rodin_jax.likeness`, are for bundles with eigenplanes.
       spread: how much of what the base model drew beyond what the latent foretells stays, 0 to 1.
@@ -32,6 +33,7 @@ class Sampling:
     guidance: float = 1.5
     text_guidance: float = 1.5
     draws: int = 4
+    edit_strength: float = 1.0
     outside: float = 1.0
     spread: float = 1.0
     look_steps: int = 0

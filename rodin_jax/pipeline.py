@@ -225,6 +225,7 @@ class RodinPipeline(Synthesis):
             asked, unasked = (sampling.said(book, s.tokens[0]) for s in (target, origin))
             if jnp.any(asked | unasked):
                 z = jnp.zeros((1, self.bundle.latent_dim)) if z is None else z
+                strength = strength * self.bundle.sampling.edit_strength
                 return strength * sampling.retold(book, z, asked, unasked)
         if (sentences := self.bundle.sentences) is not None:
             # As strongly as sentences are followed; a line alone hardly dares.
@@ -333,7 +334,11 @@ class RodinPipeline(Synthesis):
         )
         return sampling.tame(
             sampling.free_latent(
-                diffuser, part.params, noise, sampling.stream(seed, sampling.LATENT)
+                diffuser,
+                part.params,
+                noise,
+                sampling.stream(seed, sampling.LATENT),
+                self.bundle.latent_spread,
             )
         )
 

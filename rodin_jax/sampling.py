@@ -167,8 +167,10 @@ def full_planes(
 
 
 @kept_programs.jit({"diffuser"})
-def free_latent(diffuser, params, noise, key):
-    return diffuser(lambda z_t, t: diffuser.module.apply({"params": params}, z_t, t), noise, key)
+def free_latent(diffuser, params, noise, key, spread=None):
+    """Latents of nobody; with ``spread``, of coordinates of unit variance (`train.latent`)."""
+    u = diffuser(lambda u_t, t: diffuser.module.apply({"params": params}, u_t, t), noise, key)
+    return u if spread is None else u @ spread
 
 
 @kept_programs.jit({"clip"})

@@ -258,11 +258,17 @@ def test_a_bundle_may_have_eigenplanes(runs, folder, tmp_path):
 
 def test_a_damaged_line_from_sentences_is_refused(tmp_path):
     runs = tiny_bundle.exports(tmp_path / "runs")
-    tiny_bundle.add_line(next(run for run in runs if run.name == "text"))
+    run = next(run for run in runs if run.name == "text")
+    tiny_bundle.add_line(run)
+    tiny_bundle.add_phrases(run, [4, 5, 6])
     bundle = assembly.assemble(runs, tmp_path / "with", preset="smoke")
     assert bundle.sentences.axes.shape == (8, 8)
     _tensor(bundle.path, "text", "line/slope", lambda x: x[:-1])
     with pytest.raises(BundleError, match=r"text\.safetensors: tensor 'line/slope' \[8, 8\]"):
+        load_bundle(bundle.path)
+    _tensor(bundle.path, "text", "line/slope", lambda x: np.repeat(x[:1], 8, 0))
+    _tensor(bundle.path, "text", "phrases/reader", lambda x: x[:-1])
+    with pytest.raises(BundleError, match=r"text\.safetensors: tensor 'phrases/reader' \[8, 3\]"):
         load_bundle(bundle.path)
     file = bundle.path / "text.safetensors"
     tensors = {k: v for k, v in load_file(file).items() if not k.startswith("line/")}

@@ -13,7 +13,9 @@ from rodin_jax.avatar import Avatar
 from rodin_jax.bundle import Part
 from rodin_jax.data.images import ImageError, encode_png
 from rodin_jax.diffusion import samplers, schedules
+from rodin_jax.nn import tokenizer
 from rodin_jax.pipeline import PromptWarning, RequestError, RodinPipeline
+from rodin_jax.train.export import write_export
 
 PROMPT = "a smiling woman with curly red hair"
 
@@ -204,6 +206,49 @@ def test_sentences_follow_a_line_where_a_bundle_has_one(woman, tmp_path):
     want = 2 * pipeline.bundle.sampling.text_guidance
     want *= line.latent(sentence.embedding) - line.latent(origin)
     np.testing.assert_allclose(step, want, atol=1e-5)
+
+
+def test_sentences_and_edits_say_what_a_phrasebook_reads(tmp_path):
+    runs = tiny_bundle.exports(tmp_path / "runs")
+    run = next(run for run in runs if run.name == "text")
+    tiny_bundle.add_line(run)
+    words = tokenizer.train(tiny_bundle.CAPTIONS)
+    red, glasses = (words.encode([word], 3)[0, 1] for word in ("red", "glasses"))
+    tiny_bundle.add_phrases(run, [red, glasses])
+    options = {"preset": "smoke", "sampling": tiny_bundle.SAMPLING}
+    pipeline = RodinPipeline(assembly.assemble(runs, tmp_path / "bundle", **options))
+    read = lambda z: np.asarray(pipeline.bundle.phrasebook.read(jnp.asarray(z)[None]))[0]  # noqa: E731
+    woman = pipeline.generate("a red woman", seed=3)[0]
+    assert read(woman.recipe.z)[0] > 0.8
+    # Glasses come, she stays red; what the source says and the prompt does not, goes.
+    worn = pipeline.edit(woman, "glasses")
+    assert (read(worn.recipe.z) > 0.8).all()
+    bare = pipeline.edit(worn, "a red person", "glasses")
+    assert read(bare.recipe.z)[0] > 0.8 and read(bare.recipe.z)[1] < 0.2
+    # Of nobody in particular; sentences without phrases go along the line.
+    step = pipeline.direction("red")
+    np.testing.assert_allclose(step, pipeline.direction("red", z=jnp.zeros((1, 8))), atol=1e-6)
+    line = pipeline.bundle.sentences
+    ends = (line.latent(pipeline._sentence(s).embedding) for s in ("a woman", "a portrait"))
+    want = pipeline.bundle.sampling.text_guidance * (next(ends) - next(ends))
+    np.testing.assert_allclose(pipeline.direction("a woman", "a portrait"), want, atol=1e-5)
+
+
+def test_latents_of_nobody_may_come_in_other_coordinates(pipeline, tmp_path):
+    runs = tiny_bundle.exports(tmp_path / "runs")
+    run = next(run for run in runs if run.name == "latent")
+    export = assembly.read_export(run)
+    spread = np.diag(np.arange(1.0, 9.0)).astype(np.float32) / 1000
+    write_export(run, "latent", export.model, export.params, export.process, {"spread": spread})
+    options = {"preset": "smoke", "sampling": tiny_bundle.SAMPLING}
+    bundle = assembly.assemble(runs, tmp_path / "bundle", **options)
+    diffuser, part = pipeline._diffuser("latent", 3), bundle.parts["latent"]
+    noise, key = jax.random.normal(jax.random.key(0), (1, 8)), jax.random.key(1)
+    u = sampling.free_latent(diffuser, part.params, noise, key)
+    z = sampling.free_latent(diffuser, part.params, noise, key, bundle.latent_spread)
+    np.testing.assert_allclose(z, u @ spread, rtol=1e-5)
+    plain, spreading = pipeline.latent(seed=5), RodinPipeline(bundle).latent(seed=5)
+    assert not np.allclose(plain, spreading, atol=1e-3)
 
 
 def test_a_fit_has_no_latent_to_edit(pipeline, woman, tmp_path):

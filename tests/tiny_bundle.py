@@ -17,7 +17,7 @@ from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
-from rodin_jax.train import detail
+from rodin_jax.train import detail, phrases
 from rodin_jax.train.components import components
 from rodin_jax.train.export import read_export, write_export
 from rodin_jax.train.text import straight
@@ -83,6 +83,18 @@ def add_line(run: Path) -> None:
     z, said = (rng.standard_normal((60, 2, DIM)).astype(np.float32) for _ in range(2))
     arrays = {f"line/{name}": array for name, array in straight(z + said, said).items()}
     write_export(run, "text", export.model, export.params, export.process, arrays)
+
+
+def add_phrases(run: Path, words) -> None:
+    """Gives it a phrasebook too: entry i of a latent says if word i of ``words`` is said."""
+    export = read_export(run, "text")
+    rng, count = np.random.default_rng(0), len(words)
+    labels = rng.random((400, count)) < 0.5
+    z = rng.standard_normal((400, 1, DIM)).astype(np.float32)
+    z[:, 0, :count] = np.where(labels, 1.0, -1.0)
+    found = np.stack([np.zeros(count, np.int32), np.asarray(words, np.int32)], axis=1)
+    book = {f"phrases/{name}": array for name, array in phrases.learn(found, labels, z).items()}
+    write_export(run, "text", export.model, export.params, export.process, export.arrays | book)
 
 
 def refiner() -> tuple[Refiner, dict]:

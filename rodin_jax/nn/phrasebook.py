@@ -22,7 +22,8 @@ from jaxtyping import Array, Bool, Float, Int
 from rodin_jax.nn.line import check_shapes
 from rodin_jax.types import pytree
 
-_ASKED, _GONE = 100.0, 10.0  # how many times more than others such phrases count
+# How many times more than others phrases count that should change, and those they exclude.
+_MEANT, _IMPLIED = 100.0, 10.0
 _RARE = 1e-3  # least variance of whether a phrase is said
 _FLOOR = 1e-3  # least variance of latents along an axis
 
@@ -73,11 +74,11 @@ class Phrasebook:
             ones; asked phrases stay asked.
           stiffness: how much unlikely changes cost.
         """
-        gone = (self.excluded & asked[:, None]).any(0)
-        gone = (gone if unasked is None else gone | unasked) & ~asked
+        implied = (self.excluded & asked[:, None]).any(0)
+        meant = asked if unasked is None else asked | unasked
         now = self.read(z)
-        wanted = jnp.where(asked, 1 - now, jnp.where(gone, -now, 0))
-        counts = jnp.where(asked, _ASKED, jnp.where(gone, _GONE, 1.0))
+        wanted = jnp.where(asked, 1 - now, jnp.where(meant | implied, -now, 0))
+        counts = jnp.where(meant, _MEANT, jnp.where(implied, _IMPLIED, 1.0))
         counts = counts / jnp.maximum(self.usual * (1 - self.usual), _RARE) / len(self.usual)
         pull = self.reader * counts
         return jnp.linalg.solve(

@@ -1,4 +1,9 @@
-"""Diffusion of the latent z itself, for avatars out of nothing (suppl. B.4)."""
+"""Diffusion of the latent z itself, for avatars out of nothing (suppl. B.4).
+
+Most of what differs among latents lies along some dozens of axes, and noise of the size of the
+others' variance is nothing to a network that sees all alike: what it samples is then too long by
+half. So it works on coordinates ``u`` of unit variance along each principal axis, ``z = u S``.
+"""
 
 import logging
 import os
@@ -7,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from rodin_jax.diffusion import process, schedules
 from rodin_jax.nn.latent import LatentNet
@@ -26,14 +31,19 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     schedule = schedules.make(config.process.schedule, config.process.steps)
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
     params = stage.initial(model, init_key, jnp.asarray(z[:1]), jnp.zeros(1, jnp.int32))
-    loss_fn = make_loss(model, schedule, config.process.prediction, config.loss)
-    done = stage.train(config, workdir, loss_fn, params, train_key, portraits.Rows(z=z))
+    u, spread = whitened(z)
+    counts = np.linalg.norm(spread, axis=1) ** (2 * config.emphasis)
+    loss_fn = make_loss(
+        model, schedule, config.process.prediction, config.loss, jnp.asarray(counts / counts.mean())
+    )
+    done = stage.train(config, workdir, loss_fn, params, train_key, portraits.Rows(z=u))
     export.write_export(
         workdir,
         PART,
         model_options,
         done.weights,
         process=config.process.to_dict(),
+        arrays={"spread": spread.astype(np.float16)},
         trained={**done.figures, "latents": len(z)},
     )
 
@@ -55,10 +65,30 @@ def training_latents(config: ml_collections.ConfigDict) -> Float[np.ndarray, "n 
     return np.concatenate([np.asarray(part) for part in parts])
 
 
+def whitened(
+    z: Float[np.ndarray, "n d"],
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "d d"]]:
+    """Coordinates of unit variance along the principal axes, and S, with ``z = u S``.
+
+    Axes along which latents hardly differ keep a little variance, so that u stays finite.
+    """
+    spectrum, axes = np.linalg.eigh(np.cov(z, rowvar=False))
+    deviation = np.sqrt(np.maximum(spectrum, 1e-4))
+    u, spread = (z @ axes) / deviation, deviation[:, None] * axes.T
+    return u.astype(np.float32), spread.astype(np.float32)
+
+
 def make_loss(
-    model: LatentNet, schedule: schedules.Schedule, prediction: str = "eps", loss: str = "l1"
+    model: LatentNet,
+    schedule: schedules.Schedule,
+    prediction: str = "eps",
+    loss: str = "l1",
+    counts: Float[Array, "d"] | float = 1.0,
 ) -> train_state.LossFn:
-    """Mean absolute (``l1``) or squared (``l2``) error at a uniform t; batches of ``z [b, d]``."""
+    """Mean absolute (``l1``) or squared (``l2``) error at a uniform t; batches of ``z [b, d]``.
+
+    ``counts`` says how much each coordinate counts.
+    """
     if loss not in ("l1", "l2"):
         raise ValueError(f"config.loss must be 'l1' or 'l2', got {loss!r}")
 
@@ -70,6 +100,6 @@ def make_loss(
         z_t = process.q_sample(schedule, z, t, noise)
         error = model.apply({"params": params}, z_t, t)
         error = error - process.target(schedule, z, noise, t, prediction)
-        return (jnp.abs(error) if loss == "l1" else error**2).mean(), {}
+        return (counts * (jnp.abs(error) if loss == "l1" else error**2)).mean(), {}
 
     return loss_fn

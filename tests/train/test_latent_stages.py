@@ -137,6 +137,22 @@ def test_latent_loss_is_the_mean_error():
         assert float(loss_fn(jnp.full(3, 2.0), {"z": z}, jax.random.key(0))[0]) == 0
     with pytest.raises(ValueError, match="l1"):
         latent.make_loss(Latent(3), schedule, loss="huber")
+    # Coordinates count as they are told to.
+    loss_fn = latent.make_loss(Latent(3), schedule, "x0", "l1", jnp.array([3.0, 0.0, 0.0]))
+    said = jnp.array([1.0, 7.0, 9.0])
+    assert float(loss_fn(said, {"z": z}, jax.random.key(0))[0]) == pytest.approx(1.0)
+
+
+def test_latents_have_unit_variance_along_each_axis():
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((500, 2)) @ rng.standard_normal((2, 5))  # in a plane
+    u, spread = latent.whitened(z.astype(np.float32))
+    np.testing.assert_allclose(u @ spread, z, atol=1e-3)
+    variance = u.var(0)
+    assert (np.isclose(variance, 1, atol=1e-2) | (variance < 1e-3)).all()
+    assert np.isclose(variance, 1, atol=1e-2).sum() == 2
+    between = u[:, variance > 0.5]
+    np.testing.assert_allclose(np.cov(between.T), np.eye(2), atol=1e-2)
 
 
 def test_text_loss_drops_sentences_and_picks_either_side(stages):
