@@ -26,7 +26,7 @@ ROOMS = {
     "train": {"train"},
     "bundle": {"bundle", "bundle_layout", "bundle_sampling", "assembly"},
     "avatar": {"avatar", "avatar_files", "avatar_programs"},
-    "pipeline": {"likeness", "pipeline", "portrait", "sampling", "synthesis"},
+    "pipeline": {"conditioning", "likeness", "pipeline", "portrait", "sampling", "synthesis"},
     "evaluation": {"evaluation"},
     "front": {"cli", "cli_commands", "cli_evaluate", "main"},
 }  # fmt: skip
