@@ -109,14 +109,10 @@ class Synthesis:
     ) -> Float[Array, "n 3 h w c"]:
         """Planes, made of latents z, that the tower reads as ``seen + delta``, or nearly.
 
-        Their coefficients follow delta by their line; then they are corrected, and once more with
-        what was missed the first time aimed at twice: what lagged is caught up on, and what moved
-        along with it goes back.
+        Their coefficients follow delta by their line; then they are corrected.
         """
-        wanted = seen + delta
-        planes = self.toward(likeness.along(self.looks, planes, delta), z, wanted, noise)
-        missed = wanted - self.seen(planes, noise)
-        return self.toward(planes, z, wanted + missed, noise)
+        moved = likeness.along(self.looks, planes, delta)
+        return self.toward(moved, z, seen + delta, noise)
 
     def resembling(
         self,

@@ -153,21 +153,6 @@ def test_corrections_survive_edits_and_fade_along_interpolations(pipeline, other
     assert jnp.isfinite(middle.planes).all()
 
 
-def test_edits_aim_again_at_what_they_missed(pipeline, monkeypatch):
-    aims, z, seen, delta = [], *(jnp.full((1, DIM), x) for x in (0.0, 1.0, 2.0))
-
-    def toward(planes, z, wanted, noise):
-        aims.append(float(wanted[0, 0]))
-        return planes
-
-    monkeypatch.setattr(pipeline, "toward", toward)
-    monkeypatch.setattr(pipeline, "seen", lambda planes, noise: seen + 0.75 * delta)
-    avatar = pipeline.generate(seed=1)[0]
-    aims.clear()
-    pipeline.edited(avatar.planes[None], z, seen, delta, [avatar.recipe.noise])
-    assert aims == [3.0, 3.5]  # half a unit was missed
-
-
 def test_avatars_of_other_planes_are_refused(pipeline):
     avatar = pipeline.generate(seed=1)[0]
     small = dataclasses.replace(avatar, planes=avatar.planes[:, :8, :8])
