@@ -12,7 +12,8 @@ r"""Diffusion of the latent z, for avatars out of nothing.
 
 ``paper`` follows supplement B.4: 20 layers of 2048, z of 512 dimensions, T = 1000, linear schedule,
 AdamW 4e-5, batch 96, EMA 0.9999. The L1 error is that of the network's source (diffusion
-autoencoders); the number of steps is not given.
+autoencoders); the number of steps is not given. Unlike there latents are brought to unit variance
+along each principal axis first, and axes count by their variance (`rodin_jax.train.latent`).
 """
 
 import ml_collections

@@ -51,14 +51,13 @@ announce data
 # The towers see one picture a person: many people with few views teach them most. With 2160 they
 # learn people by heart, with 7560 they hardly do.
 fronts=$dir/data
+longer=()
 if [[ $preset == nano ]]; then
   fronts=$dir/fronts,$dir/data
-  "$python" -m rodin_jax.cli data --preset nano --subjects "${SUBJECTS:-8400}" --views 1 --seed 1 \
-    --out "$dir/fronts"
+  "$python" -m rodin_jax.cli data --preset nano --subjects 8400 --views 1 --seed 1 --out "$dir/fronts"
+  longer=(--config.steps=4000)
 fi
 
-longer=()
-[[ $preset == nano ]] && longer=(--config.steps=4000)
 stage clip --config.data_dir="$fronts" "${longer[@]}"
 stage fit --config.data_dir="$dir/data"
 beside=()

@@ -178,7 +178,8 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
             f"{folder / 'tokenizer.json'}: {len(tokenizer)} words, expected {clip.vocabulary} "
             "(parts.clip.model.vocabulary)"
         )
-    sentences = _sentences(folder, parts)
+    sentences, phrasebook = _said(folder, parts)
+    free = parts["latent"].arrays
     return Bundle(
         path=folder,
         hash=content,
@@ -192,10 +193,12 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
         high=_statistics(folder, "upsampler", parts, planes["size"], planes["channels"]),
         eigenplanes=_eigenplanes(folder, parts, planes),
         sentences=sentences,
-        phrasebook=_phrasebook(folder, parts, sentences),
-        latent_mean=_vector(clip_file, parts["clip"].arrays, "latent_mean", clip.dim),
-        latent_std=_vector(clip_file, parts["clip"].arrays, "latent_std", clip.dim),
-        latent_spread=_spread(folder, parts),
+        phrasebook=phrasebook,
+        latent_mean=_array(clip_file, parts["clip"].arrays, "latent_mean", clip.dim),
+        latent_std=_array(clip_file, parts["clip"].arrays, "latent_std", clip.dim),
+        latent_spread=_array(folder / "latent.safetensors", free, "spread", clip.dim, clip.dim)
+        if "spread" in free
+        else None,
         sampling=_sampling(folder, config.get("sampling", {})),
     )
 
@@ -327,40 +330,25 @@ def _eigenplanes(folder: Path, parts, planes: dict[str, int]) -> EigenPlanes | N
     return found
 
 
-def _sentences(folder: Path, parts) -> SentenceLine | None:
-    if "line" not in parts["text"].arrays:
-        return None
+def _said(folder: Path, parts) -> tuple[SentenceLine | None, Phrasebook | None]:
+    """What a line and a phrasebook say of sentences; the second needs the first's axes."""
+    arrays, dim = parts["text"].arrays, parts["text"].module.dim
+    if "line" not in arrays:
+        return None, None
     try:
-        return unpack_sentences(
-            weights.group(parts["text"].arrays, "line"), parts["text"].module.dim
-        )
+        line = unpack_sentences(weights.group(arrays, "line"), dim)
+        if "phrases" not in arrays:
+            return line, None
+        stored = weights.group(arrays, "phrases")
+        return line, unpack_phrases(stored, line.axes, line.line.spectrum)
     except ValueError as error:
         raise BundleError(f"{folder / 'text.safetensors'}: {error}") from error
 
 
-def _spread(folder: Path, parts) -> jax.Array | None:
-    spread, dim = parts["latent"].arrays.get("spread"), parts["latent"].module.dim
-    if spread is not None and getattr(spread, "shape", None) != (dim, dim):
-        raise BundleError(
-            f"{folder / 'latent.safetensors'}: tensor 'spread' [{dim}, {dim}] is missing"
-        )
-    return spread
-
-
-def _phrasebook(folder: Path, parts, sentences: SentenceLine | None) -> Phrasebook | None:
-    if sentences is None or "phrases" not in parts["text"].arrays:
-        return None
-    stored = weights.group(parts["text"].arrays, "phrases")
-    try:
-        return unpack_phrases(stored, sentences.axes, sentences.line.spectrum)
-    except ValueError as error:
-        raise BundleError(f"{folder / 'text.safetensors'}: {error}") from error
-
-
-def _vector(path: Path, arrays: dict, name: str, dim: int) -> jax.Array:
+def _array(path: Path, arrays: dict, name: str, *shape: int) -> jax.Array:
     array = arrays.get(name)
-    if array is None or array.shape != (dim,):
-        raise BundleError(f"{path}: tensor {name!r} [{dim}] is missing")
+    if getattr(array, "shape", None) != shape:
+        raise BundleError(f"{path}: tensor {name!r} {list(shape)} is missing")
     return array
 
 

@@ -10,7 +10,7 @@ import tiny_bundle
 
 from rodin_jax import assembly, sampling
 from rodin_jax.avatar import Avatar
-from rodin_jax.bundle import Part
+from rodin_jax.bundle import BundleError, Part
 from rodin_jax.data.images import ImageError, encode_png
 from rodin_jax.diffusion import samplers, schedules
 from rodin_jax.nn import tokenizer
@@ -247,6 +247,9 @@ def test_latents_of_nobody_may_come_in_other_coordinates(pipeline, tmp_path):
     u = sampling.free_latent(diffuser, part.params, noise, key)
     z = sampling.free_latent(diffuser, part.params, noise, key, bundle.latent_spread)
     np.testing.assert_allclose(z, u @ spread, rtol=1e-5)
+    write_export(run, "latent", export.model, export.params, export.process, {"spread": spread[1:]})
+    with pytest.raises(BundleError, match=r"latent\.safetensors: tensor 'spread' \[8, 8\]"):
+        assembly.assemble(runs, tmp_path / "damaged", **options)
     plain, spreading = pipeline.latent(seed=5), RodinPipeline(bundle).latent(seed=5)
     assert not np.allclose(plain, spreading, atol=1e-3)
 

@@ -110,13 +110,17 @@ class Line:
         return self.standardise(y, *levels, z), (c - mean) / deviation
 
     def weights(self, emphasis: float) -> Float[Array, "k"]:
-        """How much each coefficient counts in training: its variance to a power; mean one.
+        """How much each coefficient counts in training, see `emphasised`."""
+        return emphasised(self.told, emphasis)
 
-        Of coefficients that hardly change anything a network of few examples only learns its
-        examples.
-        """
-        weights = self.told**emphasis
-        return weights / weights.mean()
+
+def emphasised(variance: Float[Array, "k"], emphasis: float) -> Float[Array, "k"]:
+    """How much numbers of such variances count in training: their variance to a power; mean one.
+
+    Of numbers that hardly change anything a network of few examples only learns its examples.
+    """
+    weights = variance**emphasis
+    return weights / weights.mean()
 
 
 def somebody(z: Float[Array, "b d"]) -> Bool[Array, "b 1"]:

@@ -1,8 +1,8 @@
 """Diffusion of the latent z itself, for avatars out of nothing (suppl. B.4).
 
 Most of what differs among latents lies along some dozens of axes, and noise of the size of the
-others' variance is nothing to a network that sees all alike: what it samples is then too long by
-half. So it works on coordinates ``u`` of unit variance along each principal axis, ``z = u S``.
+others' variance is nothing to a network that sees all alike: what it samples is then nearly twice
+as long. So it works on coordinates ``u`` of unit variance along each principal axis, ``z = u S``.
 """
 
 import logging
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rodin_jax.diffusion import process, schedules
+from rodin_jax.nn import line as lines
 from rodin_jax.nn.latent import LatentNet
 from rodin_jax.train import export, fitted, latents, portraits, stage
 from rodin_jax.train import state as train_state
@@ -32,10 +33,8 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
     params = stage.initial(model, init_key, jnp.asarray(z[:1]), jnp.zeros(1, jnp.int32))
     u, spread = whitened(z)
-    counts = np.linalg.norm(spread, axis=1) ** (2 * config.emphasis)
-    loss_fn = make_loss(
-        model, schedule, config.process.prediction, config.loss, jnp.asarray(counts / counts.mean())
-    )
+    counts = lines.emphasised(jnp.asarray((spread**2).sum(1)), config.emphasis)
+    loss_fn = make_loss(model, schedule, config.process.prediction, config.loss, counts)
     done = stage.train(config, workdir, loss_fn, params, train_key, portraits.Rows(z=u))
     export.write_export(
         workdir,
