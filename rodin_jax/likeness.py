@@ -124,10 +124,14 @@ def latents(looks: Looks, planes: Float[Array, "n 3 h w c"], keys: Array) -> Flo
 
 @kept_programs.jit()
 def along(
-    looks: Looks, planes: Float[Array, "n 3 h w c"], delta: Float[Array, "n d"]
+    looks: Looks,
+    planes: Float[Array, "n 3 h w c"],
+    z: Float[Array, "n d"],
+    delta: Float[Array, "n d"],
 ) -> Float[Array, "n 3 h w c"]:
-    """Planes moved as the line of the coefficients says of latents that move by delta."""
-    return jax.vmap(looks.moved)(planes, delta @ looks.eigenplanes.line.slope)
+    """Planes of latents z, moved as their coefficients follow latents that move by delta."""
+    line = looks.eigenplanes.line
+    return jax.vmap(looks.moved)(planes, line.prior(z + delta)[0] - line.prior(z)[0])
 
 
 @kept_programs.jit({"steps"})

@@ -109,9 +109,9 @@ class Synthesis:
     ) -> Float[Array, "n 3 h w c"]:
         """Planes, made of latents z, that the tower reads as ``seen + delta``, or nearly.
 
-        Their coefficients follow delta by their line; then they are corrected.
+        Their coefficients follow the latents; then they are corrected.
         """
-        moved = likeness.along(self.looks, planes, delta)
+        moved = likeness.along(self.looks, planes, z, delta)
         return self.toward(moved, z, seen + delta, noise)
 
     def resembling(

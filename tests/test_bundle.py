@@ -237,6 +237,7 @@ def test_a_bundle_may_have_eigenplanes(runs, folder, tmp_path):
         ("eigenplanes/basis", lambda x: x[:-1], r"'eigenplanes/basis' \[768, 3\] is missing"),
         ("eigenplanes/basis", lambda x: x[:0].repeat(768, 0), "is missing"),
         ("eigenplanes/spectrum", lambda x: -x, "must be positive"),
+        ("eigenplanes/bend/heights", lambda x: x[:-1], r"bend/heights' \[4, 3\] is missing"),
         ("eigenplanes/scale", lambda x: x * np.nan, "holds NaN"),
         (
             "eigenplanes/detail/mean",

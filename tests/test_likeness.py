@@ -11,6 +11,7 @@ import tiny_bundle
 from rodin_jax import assembly, likeness
 from rodin_jax.avatar import Avatar
 from rodin_jax.likeness import Looks
+from rodin_jax.nn.bend import Bend
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.eigenplanes import EigenPlanes
 from rodin_jax.nn.line import Line
@@ -134,6 +135,25 @@ def test_a_pipeline_looks_at_what_it_makes(pipeline, other):
     with pytest.warns(PromptWarning, match="cannot be told"):
         roomy = pipeline.generate(image=room, seed=5)[0]
     assert all(jnp.isfinite(a.planes).all() for a in (mine, roomy))
+
+
+def test_planes_follow_latents_by_the_way_they_are_foretold(ball, looks):
+    key = jax.random.split(jax.random.key(3), 4)
+    bend = Bend(
+        *(jax.random.normal(k, s) for k, s in zip(key, [(DIM, 3), (5, 3), (5, 2)], strict=False))
+    )
+    line = dataclasses.replace(
+        looks.eigenplanes.line, slope=jax.random.normal(key[3], (DIM, 2)), bend=bend
+    )
+    bent = dataclasses.replace(looks, eigenplanes=dataclasses.replace(looks.eigenplanes, line=line))
+    z, delta = jnp.full((1, DIM), 0.1), 0.2 * jnp.ones((1, DIM))
+    there = likeness.along(bent, ball.planes[None], z, delta)
+    low = (there[0] - ball.planes)[:, ::2, ::2]  # the eigenplanes are flat: resizing keeps them
+    moved = looks.eigenplanes.coefficients(low)
+    np.testing.assert_allclose(moved, line.prior(z + delta)[0][0] - line.prior(z)[0][0], rtol=1e-4)
+    back = likeness.along(bent, there, z + delta, -delta)
+    np.testing.assert_allclose(back[0], ball.planes, atol=1e-4)
+    assert not np.allclose(moved, (delta @ line.slope)[0], rtol=1e-2)
 
 
 def test_corrections_survive_edits_and_fade_along_interpolations(pipeline, other):

@@ -20,6 +20,7 @@ from rodin_jax.nn.upsampler import Upsampler
 from rodin_jax.train import detail, phrases
 from rodin_jax.train.components import components
 from rodin_jax.train.export import read_export, write_export
+from rodin_jax.train.regression import follow
 from rodin_jax.train.text import straight
 
 SIZE, BASE, CHANNELS, DIM, LENGTH = 16, 8, 4, 8, 12
@@ -123,7 +124,9 @@ def eigenplanes_export(folder: Path) -> Path:
     beyond = rng.standard_normal((6, 1, 3, SIZE, SIZE, CHANNELS)).astype(np.float32)
     coefficients = rng.standard_normal((6, 1, 3)).astype(np.float32)
     learned = detail.learn(beyond, coefficients, rank=2, kept=0.9)[0]
-    arrays = weights.flatten({"eigenplanes": components(planes, 3) | {"detail": learned}})
+    followed, _ = follow(coefficients, rng.standard_normal((6, 1, DIM)), np.zeros(3), bumps=4)
+    found = components(planes, 3) | followed
+    arrays = weights.flatten({"eigenplanes": found | {"detail": learned}})
     process = dict(schedule="cosine", steps=20, prediction="eps", learned_variance=False)
     write_export(folder, "eigenplanes", model, params, process, arrays)
     return folder

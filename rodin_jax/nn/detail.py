@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from rodin_jax.nn.line import check_shapes
+from rodin_jax.nn import weights
 from rodin_jax.types import pytree
 
 
@@ -58,7 +58,7 @@ def unpack(stored: Mapping[str, Any], rank: int) -> Detail:
     if len(known["mean"]) != 4 or known["mean"][0] != 3 or len(known["basis"]) != 2:
         raise ValueError(f"tensors '{where}/mean' and '{where}/basis' are missing")
     places, r = known["basis"]
-    check_shapes(stored, {"places": (places,), "scale": (r,), "slope": (rank, r)}, where)
+    weights.check_shapes(stored, {"places": (places,), "scale": (r,), "slope": (rank, r)}, where)
     if places and not 0 <= np.min(stored["places"]) <= np.max(stored["places"]) < np.prod(
         known["mean"]
     ):

@@ -118,7 +118,7 @@ def unpack(stored: Mapping[str, Any], numbers: int, rank: int, dim: int = 1) -> 
       ValueError: an array is missing, of another shape, or a variance not positive.
     """
     shapes = {"basis": (numbers, rank), "scale": (rank,), "rest": (numbers,)}
-    lines.check_shapes(stored, shapes, "eigenplanes")
+    weights.check_shapes(stored, shapes, "eigenplanes")
     if not stored.keys() & {"slope", "told"} and "spectrum" in stored:
         stored = {**stored, "slope": np.zeros((dim, rank)), "told": stored["spectrum"]}
     return EigenPlanes(

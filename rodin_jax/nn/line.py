@@ -1,11 +1,12 @@
 """Gaussian coefficients that follow a condition by a line, and their diffusion.
 
 Of a few thousand people a linear map is learned well, and a network only by heart: so the line
-comes first, and a network bends it. Symbols: coefficients ``c``, condition ``z``; ``alpha, sigma``
-as in `rodin_jax.diffusion.schedules`; noised coefficients ``y = alpha c + sigma eps``. Of nobody in
+comes first, perhaps bent about people it has seen (`rodin_jax.nn.bend`), and a network says the
+rest. Symbols: coefficients ``c``, condition ``z``; ``alpha, sigma`` as in
+`rodin_jax.diffusion.schedules`; noised coefficients ``y = alpha c + sigma eps``. Of nobody in
 particular c has the mean ``mean`` and the variances ``spectrum``; of somebody whose condition is z,
-``m = mean + z W`` and the variances ``told`` that z leaves. With whichever of them is lambda, and
-were c Gaussian, its posterior given y would be
+``m = mean + z W + bend(z)`` and the variances ``told`` that z leaves. With whichever of them is
+lambda, and were c Gaussian, its posterior given y would be
 
     mean  m + lambda alpha / total (y - alpha m),   variance  lambda sigma^2 / total,
     total = alpha^2 lambda + sigma^2.
@@ -23,6 +24,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from rodin_jax.diffusion import process
 from rodin_jax.diffusion.schedules import Schedule
+from rodin_jax.nn import bend as bends
+from rodin_jax.nn import weights
+from rodin_jax.nn.bend import Bend
 from rodin_jax.types import pytree
 
 FIELDS = ("mean", "spectrum", "slope", "told")
@@ -37,17 +41,22 @@ class Line:
       spectrum: their variances, positive.
       slope: W, how they follow the condition.
       told: their variances about what the condition says, positive.
+      bend: what the line misses of how they follow the condition; None if unknown.
     """
 
     mean: Float[Array, "k"]
     spectrum: Float[Array, "k"]
     slope: Float[Array, "d k"]
     told: Float[Array, "k"]
+    bend: Bend | None = None
 
     def prior(self, z: Float[Array, "b d"]) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
         """Mean and variance of the coefficients, given conditions; zeros are the null condition."""
-        variance = jnp.where(somebody(z), self.told, self.spectrum)
-        return self.mean + z @ self.slope, variance
+        known = somebody(z)
+        change = z @ self.slope
+        if self.bend is not None:
+            change += jnp.where(known, self.bend(z), 0)
+        return self.mean + change, jnp.where(known, self.told, self.spectrum)
 
     def standardise(
         self,
@@ -119,8 +128,8 @@ def emphasised(variance: Float[Array, "k"], emphasis: float) -> Float[Array, "k"
 
     Of numbers that hardly change anything a network of few examples only learns its examples.
     """
-    weights = variance**emphasis
-    return weights / weights.mean()
+    counts = variance**emphasis
+    return counts / counts.mean()
 
 
 def somebody(z: Float[Array, "b d"]) -> Bool[Array, "b 1"]:
@@ -129,7 +138,7 @@ def somebody(z: Float[Array, "b d"]) -> Bool[Array, "b 1"]:
 
 
 def unpack(stored: Mapping[str, Any], rank: int, dim: int, where: str) -> Line:
-    """A line from a file's arrays of the names `FIELDS`.
+    """A line from a file's arrays of the names `FIELDS`, and those of its ``bend`` if it has one.
 
     Args:
       stored: what `rodin_jax.train.regression.follow` made, with ``mean`` and ``spectrum``.
@@ -141,17 +150,11 @@ def unpack(stored: Mapping[str, Any], rank: int, dim: int, where: str) -> Line:
       ValueError: an array is missing, of another shape, or a variance not positive.
     """
     shapes = {"mean": (rank,), "spectrum": (rank,), "slope": (dim, rank), "told": (rank,)}
-    check_shapes(stored, shapes, where)
+    weights.check_shapes(stored, shapes, where)
     for name in ("spectrum", "told"):
         if not (stored[name] > 0).all():
             raise ValueError(f"tensor '{where}/{name}' must be positive")
-    return Line(*(jnp.asarray(stored[name], jnp.float32) for name in FIELDS))
-
-
-def check_shapes(
-    stored: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], where: str
-) -> None:
-    """Raises ValueError for the first array that is missing or of another shape."""
-    for name, shape in shapes.items():
-        if getattr(stored.get(name), "shape", None) != shape:
-            raise ValueError(f"tensor '{where}/{name}' {list(shape)} is missing")
+    bend = None
+    if "bend" in stored:
+        bend = bends.unpack(weights.group(stored, "bend"), rank, dim, f"{where}/bend")
+    return Line(*(jnp.asarray(stored[name], jnp.float32) for name in FIELDS), bend)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from rodin_jax.nn.line import check_shapes
+from rodin_jax.nn import weights
 from rodin_jax.types import pytree
 
 # How many times more than others phrases count that should change, and those they exclude.
@@ -106,7 +106,7 @@ def unpack(
         "reader": (len(axes), count),
         "excluded": (count, -(-count // 8)),
     }
-    check_shapes(stored, shapes, "phrases")
+    weights.check_shapes(stored, shapes, "phrases")
     excluded = np.unpackbits(np.asarray(stored["excluded"], np.uint8), axis=1, count=count)
     return Phrasebook(
         jnp.asarray(stored["phrases"], jnp.int32),

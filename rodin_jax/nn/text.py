@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from rodin_jax.diffusion.schedules import Schedule
 from rodin_jax.nn import line as lines
+from rodin_jax.nn import weights
 from rodin_jax.nn.embedding import timestep_embedding
 from rodin_jax.nn.line import Line, somebody
 from rodin_jax.nn.transformer import TransformerBlock
@@ -126,7 +127,7 @@ def unpack(stored: Mapping[str, Any], dim: int) -> SentenceLine:
     Raises:
       ValueError: an array is missing, of another shape, or a variance not positive.
     """
-    lines.check_shapes(stored, {"axes": (dim, dim), "centre": (dim,)}, "line")
+    weights.check_shapes(stored, {"axes": (dim, dim), "centre": (dim,)}, "line")
     axes, centre = (jnp.asarray(stored[name], jnp.float32) for name in ("axes", "centre"))
     return SentenceLine(axes, centre, lines.unpack(stored, dim, dim, "line"))
 

@@ -174,3 +174,12 @@ def _canonical(data: bytes, metadata: Mapping[str, str]) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + data[8 + length :]
+
+
+def check_shapes(
+    stored: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], where: str
+) -> None:
+    """Raises ValueError for the first array that is missing or of another shape."""
+    for name, shape in shapes.items():
+        if getattr(stored.get(name), "shape", None) != shape:
+            raise ValueError(f"tensor '{where}/{name}' {list(shape)} is missing")

@@ -38,9 +38,9 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     logging.info("%d eigenplanes hold %.1f %% of the variance", config.model.rank, 100 * shares[0])
 
     coefficients = np.asarray(eigen.coefficients(jnp.asarray(planes)))
-    packed |= follow(coefficients[seen], z[seen], packed["mean"])
-    eigen = unpack(packed, len(packed["basis"]), config.model.rank, z.shape[-1])
-    line = eigen.line
+    found, missed = follow(coefficients[seen], z[seen], packed["mean"], **config.bend.to_dict())
+    packed |= found
+    line = unpack(packed, len(packed["basis"]), config.model.rank, z.shape[-1]).line
     figures = {}
     if config.detail.rank:
         beyond = normalised(store, store.statistics(size), store.shape[1], mirrored=config.mirror)
@@ -53,8 +53,8 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         figures["detail_foretold"] = round(share, 4)
         logging.info("the coefficients foretell %.1f %% of the detail", 100 * share)
     left = float(line.told.sum() / line.spectrum.sum())
-    logging.info("a line from the latent leaves %.1f %% of that", 100 * left)
-    rows = [x[seen].reshape(-1, x.shape[-1]) for x in (coefficients, z)]
+    logging.info("latents leave %.1f %% of that to be guessed", 100 * left)
+    examples = _as_if_unseen(line, z[seen], missed)
     schedule = schedules.make(config.process.schedule, config.process.steps)
     model_options = config.model.to_dict()
     net = CoefficientNet(**model_options)
@@ -67,9 +67,8 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         emphasis=config.emphasis,
     )
     init_key, train_key = jax.random.split(jax.random.key(config.seed))
-    one = (jnp.asarray(rows[0][:1]), jnp.zeros(1, jnp.int32), jnp.asarray(rows[1][:1]))
+    one = (jnp.zeros((1, net.rank)), jnp.zeros(1, jnp.int32), jnp.zeros((1, z.shape[-1])))
     params = stage.initial(net, init_key, *one)
-    examples = portraits.Rows(coefficients=rows[0], z=rows[1])
     done = stage.train(config, workdir, loss_fn, params, train_key, examples)
     figures |= {
         "subjects": len(store) - unseen,
@@ -90,6 +89,13 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         arrays=weights.flatten({PART: packed}),
         trained={**done.figures, **figures},
     )
+
+
+def _as_if_unseen(line: Line, z, missed) -> portraits.Rows:
+    """Coefficients as far from what is foretold of them as if the line had not seen the people."""
+    z, missed = (x.reshape(-1, x.shape[-1]) for x in (z, missed))
+    foretold = np.asarray(line.prior(jnp.asarray(z))[0])
+    return portraits.Rows(coefficients=foretold + missed, z=z)
 
 
 def load(directory: str | os.PathLike) -> Inside:

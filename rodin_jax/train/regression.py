@@ -1,49 +1,160 @@
-"""Linear regression of coefficients on conditions, honest about people it has not seen."""
+"""Regression of coefficients on conditions, honest about people it has not seen."""
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import cholesky, solve_triangular
+
+from rodin_jax.nn import bend as bends
 
 _RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0)
 _PARTS = 8  # of the people, each foretold by the others
+_SHARE = 3.0  # a bend's variance beforehand, against a line's
+_JITTER = 1e-4  # of the bumps' covariance, which is nearly singular where people are alike
+
+Rows = Float[np.ndarray, "_ _"]
+Features = Callable[[Rows], Rows]
 
 
 def follow(
     coefficients: Float[np.ndarray, "n v k"],
     z: Float[np.ndarray, "n v d"],
     mean: Float[np.ndarray, "k"],
-) -> dict[str, np.ndarray]:
+    *,
+    bumps: int = 0,
+    coordinates: int = 64,
+) -> tuple[dict[str, Any], Float[np.ndarray, "n v k"]]:
     """How coefficients follow conditions: a line's ``slope`` and variances ``told``, as stored.
 
     A ridge regression without intercept, for conditions have the mean zero. Its strength is the one
     that foretells people best whom it has not seen, an eighth of them at a time; the errors then
     are the variances, for those of people it has seen would flatter it.
 
+    With ``bumps`` likewise a line and a `rodin_jax.nn.bend.Bend` at once: the mean of a Gaussian
+    process whose covariance is linear and squared exponential.
+
     Args:
       coefficients: of n people, each in v forms (as is, mirrored).
       z: what is known of each form.
       mean: what coefficients are measured from.
+      bumps: at most so many; with 0 the line stays straight.
+      coordinates: in which people are compared there.
+
+    Returns:
+      The arrays, and how far each person's coefficients are from what the others foretell: what is
+      left to learn of people, for of those that a bend has seen next to nothing is left.
     """
-    c = coefficients - mean
-    parts = np.array_split(np.random.default_rng(0).permutation(len(z)), min(_PARTS, len(z)))
-    tried = sum(_unseen_errors(c, z, part) for part in parts) / (z.shape[0] * z.shape[1])
-    best = int(tried.sum(-1).argmin())
-    slope = _ridge(c, z)(_RIDGES[best])
-    return {
-        "slope": slope.astype(np.float16),
-        "told": np.maximum(tried[best], 1e-6).astype(np.float32),
+    c, dim = coefficients - mean, z.shape[-1]
+    strength, told = _foretold(c, z, _straight)
+    features = _straight(_rows(c), _rows(z))
+    if bumps:
+        straight_strength = strength
+
+        def learn(c: Rows, z: Rows) -> Features:
+            return _bent(z, _ridge(c, z)(straight_strength), bumps, coordinates)
+
+        strength, told = _foretold(c, z, learn)
+        features = learn(_rows(c), _rows(z))
+    shown = features(_rows(z))
+    weights = _ridge(_rows(c), shown)(strength)
+    found = {
+        "slope": weights[:dim].astype(np.float16),
+        "told": np.maximum(told, 1e-6).astype(np.float32),
     }
+    if bumps:
+        found["bend"] = features.stored(weights[dim:])
+    return found, _without(c, shown.reshape(*z.shape[:2], -1), shown @ weights, strength)
 
 
-def _ridge(c, z):
-    """From a strength to the slope with the least squared errors and so much of its own square."""
-    rows = z.reshape(-1, z.shape[-1]).astype(np.float64)
-    values, vectors = np.linalg.eigh(rows.T @ rows)
-    along = vectors.T @ (rows.T @ c.reshape(len(rows), -1))
+def _without(c, shown, foretold, strength: float) -> Float[np.ndarray, "n v k"]:
+    """Each person's errors had the regression not seen them, ``(1 - H)^-1`` times those it has.
+
+    H is the person's block of the matrix that makes predictions of observations.
+    """
+    rows = _rows(shown).astype(np.float64)
+    root = cholesky(rows.T @ rows + strength * np.eye(rows.shape[1]), lower=True)
+    part = solve_triangular(root, rows.T, lower=True).T.reshape(shown.shape)
+    own = np.eye(shown.shape[1]) - part @ part.swapaxes(1, 2)
+    return np.linalg.solve(own, c - foretold.reshape(c.shape)).astype(np.float32)
+
+
+def _rows(x: Float[np.ndarray, "n v d"]) -> Rows:
+    return x.reshape(-1, x.shape[-1])
+
+
+def _foretold(
+    c, z, learn: Callable[[Rows, Rows], Features]
+) -> tuple[float, Float[np.ndarray, "k"]]:
+    """The best strength, and squared errors ``[k]`` of people left out of what was learned."""
+    errors = np.zeros((len(_RIDGES), c.shape[-1]))
+    for part in np.array_split(np.random.default_rng(0).permutation(len(z)), min(_PARTS, len(z))):
+        seen = np.setdiff1d(np.arange(len(z)), part)
+        features = learn(_rows(c[seen]), _rows(z[seen]))
+        weights = _ridge(_rows(c[seen]), features(_rows(z[seen])))
+        shown, true = features(_rows(z[part])), _rows(c[part])
+        errors += np.stack([np.square(true - shown @ weights(r)).sum(0) for r in _RIDGES])
+    best = int(errors.sum(-1).argmin())
+    return _RIDGES[best], errors[best] / (z.shape[0] * z.shape[1])
+
+
+def _ridge(c: Rows, shown: Rows) -> Callable[[float], Rows]:
+    """From a strength to the weights with the least squared errors and so much of their square."""
+    shown = shown.astype(np.float64)
+    values, vectors = np.linalg.eigh(shown.T @ shown)
+    along = vectors.T @ (shown.T @ c)
     return lambda strength: vectors @ (along / (values + strength)[:, None])
 
 
-def _unseen_errors(c, z, part):
-    """Summed squared errors ``[r, k]`` of people left out of regressions of all strengths."""
-    seen = np.setdiff1d(np.arange(len(z)), part)
-    slope = _ridge(c[seen], z[seen])
-    return np.stack([np.square(c[part] - z[part] @ slope(r)).sum((0, 1)) for r in _RIDGES])
+def _straight(c: Rows, z: Rows) -> Features:
+    """Conditions themselves."""
+    return lambda z: z
+
+
+@dataclasses.dataclass(frozen=True)
+class _Bent:
+    """Conditions, and whitened bumps about some of them: the features of a bent line."""
+
+    measure: Rows
+    centres: Rows
+    whiten: Rows
+
+    def __call__(self, z: Rows) -> Rows:
+        return np.concatenate([z, _bumps(z @ self.measure, self.centres) @ self.whiten], axis=1)
+
+    def stored(self, weights: Rows) -> dict[str, np.ndarray]:
+        """The arrays of a `Bend`, given the weights of the whitened bumps."""
+        arrays = {
+            "measure": self.measure,
+            "centres": self.centres,
+            "heights": self.whiten @ weights,
+        }
+        return {name: value.astype(np.float16) for name, value in arrays.items()}
+
+
+def _bent(z: Rows, slope: Rows, count: int, coordinates: int) -> _Bent:
+    """Bumps among people who are as alike as what a line foretells of them.
+
+    Its coefficients count with the square root of their deviations, so that the large ones do not
+    decide alone. Bumps are as wide as people are apart from the mean, root mean square.
+    """
+    foretold = z @ slope
+    measure = slope / np.sqrt(np.maximum(foretold.std(0), 1e-9))
+    turn = np.linalg.eigh(np.cov(z @ measure, rowvar=False))[1]
+    measure = measure @ turn[:, ::-1][:, :coordinates]
+    measure /= np.sqrt(np.square(z @ measure).sum(1).mean())
+    # Rounded before anything is learned of them, as they will be read.
+    measure = measure.astype(np.float16).astype(np.float32)
+    some = np.random.default_rng(0).permutation(len(z))[:count]
+    centres = (z[some] @ measure).astype(np.float16).astype(np.float32)
+    covariance = _bumps(centres, centres) + _JITTER * np.eye(len(centres))
+    root = cholesky(covariance, lower=True)
+    whiten = solve_triangular(root, np.eye(len(root)), lower=True).T
+    return _Bent(measure, centres, np.sqrt(_SHARE * z.shape[1]) * whiten)
+
+
+def _bumps(x: Rows, centres: Rows) -> Rows:
+    return np.asarray(bends.bumps(jnp.asarray(x), jnp.asarray(centres)), np.float64)

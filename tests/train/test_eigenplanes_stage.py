@@ -11,7 +11,6 @@ from rodin_jax.train import base, eigenplanes
 from rodin_jax.train import state as train_state
 from rodin_jax.train.components import components, explained
 from rodin_jax.train.export import read_export
-from rodin_jax.train.regression import follow
 
 SHAPE = (3, 8, 8, 4)
 
@@ -44,21 +43,6 @@ def test_components_are_found_and_stored_in_bytes():
     assert error < 2e-3
     with pytest.raises(ValueError, match="fewer than 40"):
         components(planes, 40)
-
-
-def test_a_line_from_latents_foretells_coefficients():
-    rng = np.random.default_rng(0)
-    slope = rng.standard_normal((6, 4)).astype(np.float32)
-    z = rng.standard_normal((400, 2, 6)).astype(np.float32)
-    noise = 0.5 * rng.standard_normal((400, 2, 4)).astype(np.float32)
-    mean = np.arange(4, dtype=np.float32)
-    found = follow(mean + z @ slope + noise, z, mean)
-    np.testing.assert_allclose(found["slope"], slope, atol=0.1)
-    np.testing.assert_allclose(found["told"], 0.25, atol=0.04)
-    # Where there are as many latents as people, nothing is foretold of people it has not seen.
-    wide = rng.standard_normal((40, 1, 80)).astype(np.float32)
-    alone = rng.standard_normal((40, 1, 4)).astype(np.float32)
-    assert (follow(mean + alone, wide, mean)["told"] > 0.5).all()
 
 
 def test_the_network_learns_what_is_not_gaussian():
