@@ -10,7 +10,7 @@ r"""Principal components of the planes and the diffusion of their coefficients, 
 
 With 1231 people nano's 152 components hold 90 % of the variance of people it has not seen; the
 latent leaves 14 % of that to be guessed, 20 % by a line without bumps. More components cost bytes:
-232 hold 91 %. Twice the bumps leave 0.2 % less.
+232 hold 91 %.
 
 For small sets and short trainings: what the base model needs days to learn of the whole person is
 linear for the most part, and is learned here in minutes (see `rodin_jax.nn.eigenplanes`). A bundle
