@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--people", type=int, default=256)
     parser.add_argument("--size", type=int, default=16, help="of the base planes")
-    parser.add_argument("--steps", type=int, nargs=2, default=[2000, 400], help="of both tables")
+    parser.add_argument("--steps", type=int, nargs=2, default=[1500, 300], help="of both tables")
     parser.add_argument("--channels", type=int, nargs=2, default=[48, 32], help="of both networks")
     a = parser.parse_args()
     a.steps, a.channels = (dict(zip(TABLES, x, strict=True)) for x in (a.steps, a.channels))

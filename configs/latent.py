@@ -6,7 +6,7 @@ r"""Diffusion of the latent z, for avatars out of nothing.
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 10 s | it runs |
-| nano | 2 CPU cores | 3 min | latents 18.3 long, those of people 16.0; see `train.latent` |
+| nano | 2 CPU cores | 7 min | loss 0.86; latents as far from the nearest person as people are |
 | small | one modern GPU | half an hour | not measured |
 | paper | one modern GPU | a day | not measured |
 
@@ -14,6 +14,11 @@ r"""Diffusion of the latent z, for avatars out of nothing.
 AdamW 4e-5, batch 96, EMA 0.9999. The L1 error is that of the network's source (diffusion
 autoencoders); the number of steps is not given. Unlike there latents are brought to unit variance
 along each principal axis first, and axes count by their variance (`rodin_jax.train.latent`).
+
+``nano`` predicts v and squares errors. Where all that is known is a Gaussian of unit variance v is
+zero, so there is only to learn what people are and it is not: either a cap or none. The smallest
+absolute error is made in between. With eps and L1, 21 of 100 latents of nobody were undecided about
+sunglasses and 34 about hats; with v and squares 7 and 10; of people 0 and 3.
 """
 
 import ml_collections
@@ -65,6 +70,9 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
         config.learning_rate, config.decay, config.ema_decay = 4e-5, "constant", 0.9999
         config.clip = 0.0
         config.checkpoint_every = 10_000
-    elif preset != "nano":
+    elif preset == "nano":
+        config.process.prediction, config.loss, config.emphasis = "v", "l2", 1.0
+        config.steps, config.batch_size, config.learning_rate = 9000, 128, 1e-3
+    else:
         raise ValueError(f"preset must be smoke, nano, small or paper, got {preset!r}")
     return config

@@ -145,7 +145,7 @@ def _bent(z: Rows, slope: Rows, count: int, coordinates: int) -> _Bent:
     measure = slope / np.sqrt(np.maximum(foretold.std(0), 1e-9))
     turn = np.linalg.eigh(np.cov(z @ measure, rowvar=False))[1]
     measure = measure @ turn[:, ::-1][:, :coordinates]
-    measure /= np.sqrt(np.square(z @ measure).sum(1).mean())
+    measure /= np.sqrt(max(np.square(z @ measure).sum(1).mean(), 1e-12))
     # Rounded before anything is learned of them, as they will be read.
     measure = measure.astype(np.float16).astype(np.float32)
     some = np.random.default_rng(0).permutation(len(z))[:count]
