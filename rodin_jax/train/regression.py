@@ -83,7 +83,7 @@ def _without(c, shown, foretold, strength: float) -> Float[np.ndarray, "n v k"]:
 
 
 def _rows(x: Float[np.ndarray, "n v d"]) -> Rows:
-    return x.reshape(-1, x.shape[-1])
+    return x.reshape(x.shape[0] * x.shape[1], x.shape[2])
 
 
 def _foretold(
