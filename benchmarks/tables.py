@@ -11,7 +11,6 @@ cores train a table in an hour. Stopped, the same command goes on.
 """
 
 import argparse
-import dataclasses
 import functools
 import json
 import pathlib
@@ -72,36 +71,34 @@ def diffuser(export: Export, network, steps: int) -> sampling.Diffuser:
     )  # fmt: skip
 
 
-def scale(export: Export, size: int) -> PlaneStatistics:
-    """How planes of that size were normalised."""
-    names = [field.name for field in dataclasses.fields(PlaneStatistics)]
-    return PlaneStatistics(*(jnp.asarray(export.arrays[f"statistics/{size}/{n}"]) for n in names))
+def noised(given, shape: tuple[int, ...]):
+    """Parts of what is given, each with noise for planes of this shape, and a key for the way.
+
+    Of every network the same.
+    """
+    for start in range(0, len(given), AT_ONCE):
+        part, key = given[start : start + AT_ONCE], jax.random.key(start)
+        yield part, jax.random.normal(key, (len(part), *shape)), jax.random.fold_in(key, 1)
 
 
-def low_planes(export: Export, z, size: int, steps: int):
-    """What a base network draws given latents, normalised; the noise depends on nothing else."""
-    program, statistics_ = diffuser(export, UNet, steps), scale(export, size)
-    channels = statistics_.mean.shape[-1]
-    for start in range(0, len(z), AT_ONCE):
-        part = z[start : start + AT_ONCE]
-        key = jax.random.key(start)
-        noise = jax.random.normal(key, (len(part), 3, size, size, channels))
-        yield from sampling.base_planes(
-            program, export.params, statistics_, part, noise, 1.0, jax.random.fold_in(key, 1)
-        )
+def low_planes(export: Export, z, scale: PlaneStatistics, size: int):
+    """What a base network draws given latents, normalised."""
+    program = diffuser(export, UNet, 25)
+    parts = noised(z, (3, size, size, scale.mean.shape[-1]))
+    return jnp.concatenate([
+        sampling.base_planes(program, export.params, scale, part, noise, 1.0, key)
+        for part, noise, key in parts
+    ])  # fmt: skip
 
 
-def full_planes(export: Export, low, size: int, steps: int):
+def full_planes(export: Export, low, scale: PlaneStatistics, size: int):
     """What an upsampler makes of normalised low planes, in feature units."""
-    program, statistics_ = diffuser(export, Upsampler, steps), scale(export, 2 * size)
-    channels = low.shape[-1]
-    for start in range(0, len(low), AT_ONCE):
-        part = low[start : start + AT_ONCE]
-        key = jax.random.key(start)
-        noise = jax.random.normal(key, (len(part), 3, 2 * size, 2 * size, channels))
-        yield from sampling.full_planes(
-            program, export.params, statistics_, part, noise, jax.random.fold_in(key, 1)
-        )
+    program = diffuser(export, Upsampler, 10)
+    parts = noised(low, (3, size, size, low.shape[-1]))
+    return jnp.concatenate([
+        sampling.full_planes(program, export.params, scale, part, noise, key)
+        for part, noise, key in parts
+    ])  # fmt: skip
 
 
 def fronts(planes, decoded: fitted.Decoded) -> np.ndarray:
@@ -149,7 +146,9 @@ def main() -> None:
     compile_cache.enable()
     a.out.mkdir(parents=True, exist_ok=True)
 
-    fitted.open_store(a.fit, [a.size, 2 * a.size])
+    sizes = a.size, 2 * a.size
+    store = fitted.open_store(a.fit, sizes)
+    low_scale, high_scale = (store.statistics(size) for size in sizes)
     decoded, eye = fitted.Decoded(a.fit), judges.tower(load_bundle())
     crowd = people.made_up(a.people, 1, 1, size=SIZE, seed=0)
     real = np.stack([over_white(person.front) for person in crowd.people])
@@ -159,15 +158,13 @@ def main() -> None:
 
     @functools.cache
     def drawn(word, seed):
-        """(normalised low planes, their statistics) of a row of table 2."""
-        export = trained("2", word, seed, a)
-        return jnp.stack(list(low_planes(export, z, a.size, 25))), scale(export, a.size)
+        """Normalised low planes of a row of table 2."""
+        return low_planes(trained("2", word, seed, a), z, low_scale, a.size)
 
     def of(table, word, seed):
         if table == "2":
-            low, statistics_ = drawn(word, seed)
-            return [statistics_.denormalise(x) for x in low]
-        return full_planes(trained("3", word, seed, a), drawn("D", seed)[0], a.size, 10)
+            return low_scale.denormalise(drawn(word, seed))
+        return full_planes(trained("3", word, seed, a), drawn("D", seed), high_scale, 2 * a.size)
 
     record = a.out / "tables.json"
     kept = json.loads(record.read_text()) if record.exists() else {}

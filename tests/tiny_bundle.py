@@ -124,8 +124,8 @@ def eigenplanes_export(folder: Path) -> Path:
     beyond = rng.standard_normal((6, 1, 3, SIZE, SIZE, CHANNELS)).astype(np.float32)
     coefficients = rng.standard_normal((6, 1, 3)).astype(np.float32)
     learned = detail.learn(beyond, coefficients, rank=2, kept=0.9)[0]
-    followed, _ = follow(coefficients, rng.standard_normal((6, 1, DIM)), np.zeros(3), bumps=4)
-    found = components(planes, 3) | followed
+    followed = follow(coefficients, rng.standard_normal((6, 1, DIM)), np.zeros(3), bumps=4)
+    found = components(planes, 3) | followed.arrays
     arrays = weights.flatten({"eigenplanes": found | {"detail": learned}})
     process = dict(schedule="cosine", steps=20, prediction="eps", learned_variance=False)
     write_export(folder, "eigenplanes", model, params, process, arrays)

@@ -27,7 +27,7 @@ def learn(
     basis = packed["basis"] * packed["scale"]
     mean = basis @ packed["mean"] + packed["rest"]
     seen = (beyond.reshape(*beyond.shape[:2], -1) - mean) @ basis
-    line, _ = follow(seen, coefficients, np.zeros(rank, np.float32))
+    line = follow(seen, coefficients, np.zeros(rank, np.float32)).arrays
     slope = line["slope"].astype(np.float32)
     rows = coefficients.reshape(-1, coefficients.shape[-1]) @ slope
     varies = np.einsum("mr,rs,ms->m", basis, rows.T @ rows / len(rows), basis, optimize=True)

@@ -38,8 +38,8 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     logging.info("%d eigenplanes hold %.1f %% of the variance", config.model.rank, 100 * shares[0])
 
     coefficients = np.asarray(eigen.coefficients(jnp.asarray(planes)))
-    found, missed = follow(coefficients[seen], z[seen], packed["mean"], **config.bend.to_dict())
-    packed |= found
+    followed = follow(coefficients[seen], z[seen], packed["mean"], **config.bend.to_dict())
+    packed |= followed.arrays
     line = unpack(packed, len(packed["basis"]), config.model.rank, z.shape[-1]).line
     figures = {}
     if config.detail.rank:
@@ -54,7 +54,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         logging.info("the coefficients foretell %.1f %% of the detail", 100 * share)
     left = float(line.told.sum() / line.spectrum.sum())
     logging.info("latents leave %.1f %% of that to be guessed", 100 * left)
-    examples = _as_if_unseen(line, z[seen], missed)
+    examples = _as_if_unseen(line, z[seen], followed.unseen_errors())
     schedule = schedules.make(config.process.schedule, config.process.steps)
     model_options = config.model.to_dict()
     net = CoefficientNet(**model_options)
@@ -91,11 +91,11 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     )
 
 
-def _as_if_unseen(line: Line, z, missed) -> portraits.Rows:
+def _as_if_unseen(line: Line, z, errors) -> portraits.Rows:
     """Coefficients as far from what is foretold of them as if the line had not seen the people."""
-    z, missed = (x.reshape(-1, x.shape[-1]) for x in (z, missed))
+    z, errors = (x.reshape(-1, x.shape[-1]) for x in (z, errors))
     foretold = np.asarray(line.prior(jnp.asarray(z))[0])
-    return portraits.Rows(coefficients=foretold + missed, z=z)
+    return portraits.Rows(coefficients=foretold + errors, z=z)
 
 
 def load(directory: str | os.PathLike) -> Inside:

@@ -58,7 +58,7 @@ def learn(
     """
     usual = labels.mean(0, dtype=np.float32)
     said = np.repeat(labels[:, None].astype(np.float32), z.shape[1], axis=1)
-    line, _ = follow(said, z, usual)
+    line = follow(said, z, usual).arrays
     told = line["told"] < (1 - least) * usual * (1 - usual)
     usual, kept = usual[told], labels[:, told].astype(np.float32)
     # Pairs that would have been seen some times by chance, and hardly ever were.

@@ -1,6 +1,7 @@
 """Regression of coefficients on conditions, honest about people it has not seen."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,35 @@ Rows = Float[np.ndarray, "_ _"]
 Features = Callable[[Rows], Rows]
 
 
+@dataclasses.dataclass(frozen=True)
+class Followed:
+    """How coefficients follow conditions.
+
+    Attributes:
+      arrays: a line's ``slope`` and variances ``told``, and perhaps a ``bend``, as stored.
+      shown: what was shown of n people in v forms.
+      errors: how far their coefficients are from what is foretold of them.
+      strength: of the ridge.
+    """
+
+    arrays: dict[str, Any]
+    shown: Float[np.ndarray, "n v f"]
+    errors: Float[np.ndarray, "n v k"]
+    strength: float
+
+    def unseen_errors(self) -> Float[np.ndarray, "n v k"]:
+        """Each person's errors had the regression not seen them, ``(1 - H)^-1`` times ``errors``.
+
+        H is the person's block of the matrix that makes predictions of observations. This is what
+        is left to learn of people: of those that a bend has seen next to nothing is left.
+        """
+        rows = _rows(self.shown).astype(np.float64)
+        root = cholesky(rows.T @ rows + self.strength * np.eye(rows.shape[1]), lower=True)
+        part = solve_triangular(root, rows.T, lower=True).T.reshape(self.shown.shape)
+        own = np.eye(part.shape[1]) - part @ part.swapaxes(1, 2)
+        return np.linalg.solve(own, self.errors).astype(np.float32)
+
+
 def follow(
     coefficients: Float[np.ndarray, "n v k"],
     z: Float[np.ndarray, "n v d"],
@@ -27,8 +57,8 @@ def follow(
     *,
     bumps: int = 0,
     coordinates: int = 64,
-) -> tuple[dict[str, Any], Float[np.ndarray, "n v k"]]:
-    """How coefficients follow conditions: a line's ``slope`` and variances ``told``, as stored.
+) -> Followed:
+    """How coefficients follow conditions: a line's slope, and the variances that it leaves.
 
     A ridge regression without intercept, for conditions have the mean zero. Its strength is the one
     that foretells people best whom it has not seen, an eighth of them at a time; the errors then
@@ -43,43 +73,24 @@ def follow(
       mean: what coefficients are measured from.
       bumps: at most so many; with 0 the line stays straight.
       coordinates: in which people are compared there.
-
-    Returns:
-      The arrays, and how far each person's coefficients are from what the others foretell: what is
-      left to learn of people, for of those that a bend has seen next to nothing is left.
     """
     c, dim = coefficients - mean, z.shape[-1]
-    strength, told = _foretold(c, z, _straight)
-    features = _straight(_rows(c), _rows(z))
+    learn = _straight
+    strength, told = _foretold(c, z, learn)
     if bumps:
-        straight_strength = strength
-
-        def learn(c: Rows, z: Rows) -> Features:
-            return _bent(z, _ridge(c, z)(straight_strength), bumps, coordinates)
-
+        learn = functools.partial(_bent, strength=strength, count=bumps, coordinates=coordinates)
         strength, told = _foretold(c, z, learn)
-        features = learn(_rows(c), _rows(z))
+    features = learn(_rows(c), _rows(z))
     shown = features(_rows(z))
     weights = _ridge(_rows(c), shown)(strength)
-    found = {
+    arrays = {
         "slope": weights[:dim].astype(np.float16),
         "told": np.maximum(told, 1e-6).astype(np.float32),
     }
     if bumps:
-        found["bend"] = features.stored(weights[dim:])
-    return found, _without(c, shown.reshape(*z.shape[:2], -1), shown @ weights, strength)
-
-
-def _without(c, shown, foretold, strength: float) -> Float[np.ndarray, "n v k"]:
-    """Each person's errors had the regression not seen them, ``(1 - H)^-1`` times those it has.
-
-    H is the person's block of the matrix that makes predictions of observations.
-    """
-    rows = _rows(shown).astype(np.float64)
-    root = cholesky(rows.T @ rows + strength * np.eye(rows.shape[1]), lower=True)
-    part = solve_triangular(root, rows.T, lower=True).T.reshape(shown.shape)
-    own = np.eye(shown.shape[1]) - part @ part.swapaxes(1, 2)
-    return np.linalg.solve(own, c - foretold.reshape(c.shape)).astype(np.float32)
+        arrays["bend"] = features.stored(weights[dim:])
+    errors = c - (shown @ weights).reshape(c.shape)
+    return Followed(arrays, shown.reshape(*z.shape[:2], -1), errors, strength)
 
 
 def _rows(x: Float[np.ndarray, "n v d"]) -> Rows:
@@ -135,12 +146,13 @@ class _Bent:
         return {name: value.astype(np.float16) for name, value in arrays.items()}
 
 
-def _bent(z: Rows, slope: Rows, count: int, coordinates: int) -> _Bent:
+def _bent(c: Rows, z: Rows, *, strength: float, count: int, coordinates: int) -> _Bent:
     """Bumps among people who are as alike as what a line foretells of them.
 
     Its coefficients count with the square root of their deviations, so that the large ones do not
     decide alone. Bumps are as wide as people are apart from the mean, root mean square.
     """
+    slope = _ridge(c, z)(strength)
     foretold = z @ slope
     measure = slope / np.sqrt(np.maximum(foretold.std(0), 1e-9))
     turn = np.linalg.eigh(np.cov(z @ measure, rowvar=False))[1]

@@ -111,7 +111,7 @@ def straight(
         "centre": centre.astype(np.float32),
         "mean": mean,
         "spectrum": np.maximum(spectrum, 1e-6).astype(np.float32),
-        **follow(seen, said, mean)[0],
+        **follow(seen, said, mean).arrays,
     }
 
 

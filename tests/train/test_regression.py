@@ -17,19 +17,20 @@ def people(count, views=2, dim=6, seed=0):
 def test_a_line_from_latents_foretells_coefficients():
     z, slope = people(400), people(6, 1, 4)[:, 0]
     noise = 0.5 * people(400, 2, 4, seed=1)
-    found, missed = follow(MEAN + z @ slope + noise, z, MEAN)
+    followed = follow(MEAN + z @ slope + noise, z, MEAN)
+    found, missed = followed.arrays, followed.unseen_errors()
     np.testing.assert_allclose(found["slope"], slope, atol=0.1)
     np.testing.assert_allclose(found["told"], 0.25, atol=0.04)
     np.testing.assert_allclose(missed, noise, atol=0.3)
     # Where there are as many latents as people, nothing is foretold of people it has not seen.
     wide, alone = people(40, 1, 80), people(40, 1, 4, seed=1)
-    assert (follow(MEAN + alone, wide, MEAN)[0]["told"] > 0.5).all()
+    assert (follow(MEAN + alone, wide, MEAN).arrays["told"] > 0.5).all()
 
 
 def test_what_is_missed_is_what_others_foretell():
     z = people(30)
     c = z @ people(6, 1, 4, seed=2)[:, 0] + 0.5 * people(30, 2, 4, seed=3)
-    _, missed = follow(MEAN + c, z, MEAN)
+    missed = follow(MEAN + c, z, MEAN).unseen_errors()
 
     def without(i, strength):
         x, y = (np.delete(a, i, 0).reshape(-1, a.shape[-1]) for a in (z, c))
@@ -51,14 +52,14 @@ def curved():
 def test_bends_foretell_what_lines_cannot(curved):
     c, z = curved
     mean = np.zeros(2, np.float32)
-    straight, _ = follow(c, z, mean)
-    bent, missed = follow(c, z, mean, bumps=300, coordinates=2)
+    straight = follow(c, z, mean).arrays
     assert straight["told"][0] < 1e-3 and straight["told"][1] > 0.3
     # A line hears nothing of the second latent, so neither do bumps that compare what it foretells.
     foretold = np.concatenate([c, c[..., :1] * z[..., 1:2] + z[..., 1:2]], -1)
     mean = np.zeros(3, np.float32)
-    straight, _ = follow(foretold, z, mean)
-    bent, missed = follow(foretold, z, mean, bumps=300, coordinates=3)
+    straight = follow(foretold, z, mean).arrays
+    followed = follow(foretold, z, mean, bumps=300, coordinates=3)
+    bent, missed = followed.arrays, followed.unseen_errors()
     assert bent["told"][1] < 0.3 * straight["told"][1]
     np.testing.assert_allclose(np.square(missed).mean((0, 1)), bent["told"], rtol=0.6)
     stored = {**bent, "mean": mean, "spectrum": foretold.var((0, 1))}
@@ -72,7 +73,7 @@ def test_bends_foretell_what_lines_cannot(curved):
 def test_with_a_bump_for_everybody_it_is_the_mean_of_a_gaussian_process(curved):
     c, z = (x[:60] for x in curved)
     mean = np.zeros(2, np.float32)
-    found, _ = follow(c, z, mean, bumps=1000, coordinates=3)
+    found = follow(c, z, mean, bumps=1000, coordinates=3).arrays
     stored = {**found, "mean": mean, "spectrum": np.ones(2)}
     line = lines.unpack(stored, 2, 3, "test")
     x, y = z.reshape(-1, 3).astype(np.float64), c.reshape(-1, 2)
