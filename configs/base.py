@@ -1,7 +1,7 @@
 r"""Base diffusion: planes at the base size, given the latent of a front view.
 
     python launch/main.py --config=configs/base.py:nano --workdir=runs/nano/base \
-        --config.planes_dir=runs/nano/fit --config.clip_dir=runs/nano/clip
+        --config.planes_dir=runs/nano/refit --config.clip_dir=runs/nano/clip
 
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |

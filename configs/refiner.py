@@ -2,7 +2,7 @@ r"""Convolutional refiner: rendered views to pictures of twice their size.
 
     rodin data --preset nano --views 2 --size 256 --out data/nano_sharp
     python launch/main.py --config=configs/refiner.py:nano --workdir=runs/nano/refiner \
-        --config.planes_dir=runs/nano/fit --config.data_dir=data/nano_sharp \
+        --config.planes_dir=runs/nano/refit --config.data_dir=data/nano_sharp \
         --config.upsampler_dir=runs/nano/upsampler --config.clip_dir=runs/nano/clip
 
 | preset | views | hardware | time | figure to expect |

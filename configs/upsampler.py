@@ -1,7 +1,7 @@
 r"""Diffusion upsampler: planes at the full size, given planes at the base size.
 
     python launch/main.py --config=configs/upsampler.py:nano --workdir=runs/nano/upsampler \
-        --config.planes_dir=runs/nano/fit
+        --config.planes_dir=runs/nano/refit
 
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |

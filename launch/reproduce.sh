@@ -26,23 +26,24 @@ eigenplanes=()
 [[ $preset == smoke || $preset == nano ]] && eigenplanes=(eigenplanes)
 
 step=0
-total=$((10 + ${#eigenplanes[@]}))
+total=$((10 + 3 * ${#eigenplanes[@]}))
 announce() {
   step=$((step + 1))
   printf '\n[%d/%d] %s\n' "$step" "$total" "$*"
 }
 
-# stage NAME [FLAG...]: trains one stage in $dir/NAME, unless its export is there.
+# stage NAME[:FOLDER] [FLAG...]: trains one stage in $dir/FOLDER, or $dir/NAME, unless its export is
+# there.
 stage() {
-  local name=$1
+  local name=${1%:*} folder=${1#*:}
   shift
   announce "$name"
-  if [[ -f $dir/$name/export/config.json ]]; then
-    echo "done already: $dir/$name/export"
+  if [[ -f $dir/$folder/export/config.json ]]; then
+    echo "done already: $dir/$folder/export"
     return
   fi
   "$python" "$root/launch/main.py" --config="$root/configs/$name.py:$preset" \
-    --workdir="$dir/$name" "$@"
+    --workdir="$dir/$folder" "$@"
 }
 
 announce data
@@ -60,13 +61,19 @@ fi
 
 stage clip --config.data_dir="$fronts" "${longer[@]}"
 stage fit --config.data_dir="$dir/data"
+fit=fit
 beside=()
 for name in "${eigenplanes[@]}"; do
-  stage "$name" --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
+  # What the first fits let foretell of everybody is where everybody is fitted again from.
+  stage "$name:first_$name" --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
+  stage refit --config.data_dir="$dir/data" --config.planes_dir="$dir/fit" \
+    --config.clip_dir="$dir/clip" --config.eigenplanes_dir="$dir/first_$name"
+  fit=refit
+  stage "$name" --config.planes_dir="$dir/$fit" --config.clip_dir="$dir/clip"
   beside=(--config.eigenplanes_dir="$dir/$name")
 done
-stage base --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip" "${beside[@]}"
-stage upsampler --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip" "${beside[@]}"
+stage base --config.planes_dir="$dir/$fit" --config.clip_dir="$dir/clip" "${beside[@]}"
+stage upsampler --config.planes_dir="$dir/$fit" --config.clip_dir="$dir/clip" "${beside[@]}"
 
 # The refiner learns from the same people at twice the size that it is given.
 sharp=$dir/data
@@ -79,7 +86,7 @@ if [[ $preset != smoke ]]; then
   sharp=$dir/sharp
   "$python" -m rodin_jax.cli data --preset "$preset" "${larger[@]}" --out "$sharp"
 fi
-stage refiner --config.planes_dir="$dir/fit" --config.data_dir="$sharp" \
+stage refiner --config.planes_dir="$dir/$fit" --config.data_dir="$sharp" \
   --config.upsampler_dir="$dir/upsampler" --config.clip_dir="$dir/clip"
 
 stage latent --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
@@ -87,7 +94,7 @@ stage text --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 
 announce bundle
 rm -rf "$dir/bundle"
-"$python" -m rodin_jax.cli bundle assemble "$dir"/{clip,fit,base,upsampler,refiner,latent,text} \
+"$python" -m rodin_jax.cli bundle assemble "$dir"/{clip,$fit,base,upsampler,refiner,latent,text} \
   "${eigenplanes[@]/#/$dir/}" --preset "$preset" --out "$dir/bundle"
 
 announce picture

@@ -58,6 +58,12 @@ class EigenPlanes:
         """``B^T x``, the mean included."""
         return planes.reshape(*planes.shape[:-4], -1) @ self.basis
 
+    def low(self, c: Float[Array, "b k"], channels: int) -> Float[Array, "b 3 s s {channels}"]:
+        """Low planes with these coefficients, and with the mean's ``rest`` outside of the span."""
+        flat = jnp.einsum("bk,nk->bn", c, self.basis) + self.rest
+        edge = math.isqrt(self.basis.shape[0] // (3 * channels))
+        return flat.reshape(-1, 3, edge, edge, channels)
+
     def with_coefficients(
         self, planes: Float[Array, "b 3 h w c"], wanted: Float[Array, "b k"]
     ) -> Float[Array, "b 3 h w c"]:

@@ -24,7 +24,7 @@ FREE = (
     "preset", "steps", "log_every", "checkpoint_every", "preview", "devices", "fsdp", "accumulate",
     "model.remat", "vgg",
 )  # fmt: skip
-# The fit stage fits people one by one: more of them is no other task.
+# Where people are fitted one by one more of them are no other task.
 FREE_IN_FIT = ("subjects", "at_once", "shard_size", "device_per_core")
 
 # What a run leaves that the next one would go on with.
@@ -45,7 +45,7 @@ def adopt(workdir: Path, config: ml_collections.ConfigDict) -> None:
     path = workdir / FILE
     text = config.to_json_best_effort(indent=2) + "\n"
     if any(any(workdir.glob(pattern)) for pattern in _PROGRESS):
-        free = FREE + FREE_IN_FIT if config.stage == "fit" else FREE
+        free = FREE + FREE_IN_FIT if config.stage in ("fit", "refit") else FREE
         _check(path, _flat(json.loads(text)), free)
     if jax.process_index() == 0:
         temporary = path.with_suffix(".tmp")

@@ -16,8 +16,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,29 +71,54 @@ def run(
         fitter = dataclasses.replace(
             fitter, learned=learned, steps=config.completion.steps, fine_rate=config.completion.rate
         )
-    with PlanesWriter(workdir / "planes", config.shard_size, digest) as writer:
-        _fit_all(fitter, total, writer, fit_in)
+    store = fit_all(fitter, total, config, workdir, fit_in)
+    own = np.mean([store[i].psnr for i in range(min(config.joint.subjects, total))])
+    logging.info("the joint stage's own: %.2f dB", own)
+    joint = {"steps": config.joint.steps, "joint_subjects": min(config.joint.subjects, total)}
+    export_decoder(workdir, config.model.to_dict(), fitter, store, begin, joint)
+
+
+def fit_all(
+    fitter: Fitter,
+    total: int,
+    config: ml_collections.ConfigDict,
+    workdir: Path,
+    fit_in: FitIn = in_this_process,
+) -> PlanesStore:
+    """Fits the first ``total`` subjects into ``workdir/planes``, those that are there stay.
+
+    Statistics are those of ``config.base_size`` and of all texels; the log says how good fits are.
+    """
+    with PlanesWriter(workdir / "planes", config.shard_size, _digest(fitter.params)) as writer:
+        _fit_missing(fitter, total, writer, fit_in)
     store = PlanesStore(workdir / "planes")
-    compute_statistics(store, sorted({config.base_size, config.size}))
+    compute_statistics(store, sorted({config.base_size, store.shape[1]}))
     quality = [store[i].psnr for i in range(len(store))]
     logging.info(
-        "%d subjects; held-out view: mean %.2f dB, worst %.2f; the joint stage's own %.2f",
-        len(store), np.mean(quality), np.min(quality), np.mean(quality[: config.joint.subjects]),
+        "%d subjects; held-out view: mean %.2f dB, worst %.2f",
+        len(store), np.mean(quality), np.min(quality),
     )  # fmt: skip
-    export.write_export(
-        workdir,
-        PART,
-        config.model.to_dict(),
-        params,
-        trained={
-            "steps": config.joint.steps,
-            "seconds": round(time.perf_counter() - begin, 1),
-            "subjects": len(store),
-            "joint_subjects": min(config.joint.subjects, total),
-            "steps_a_subject": fitter.steps,
-            "held_out_psnr": round(float(np.mean(quality)), 3),
-        },
-    )
+    return store
+
+
+def export_decoder(
+    workdir: Path,
+    model: Mapping[str, Any],
+    fitter: Fitter,
+    store: PlanesStore,
+    begin: float,
+    trained: Mapping[str, Any] | None = None,
+) -> None:
+    """Exports the decoder of ``store``'s planes, with how they were fitted since ``begin``."""
+    quality = float(np.mean([store[i].psnr for i in range(len(store))]))
+    figures = {
+        **(trained or {}),
+        "seconds": round(time.perf_counter() - begin, 1),
+        "subjects": len(store),
+        "steps_a_subject": fitter.steps,
+        "held_out_psnr": round(quality, 3),
+    }
+    export.write_export(workdir, PART, dict(model), fitter.params, trained=figures)
 
 
 def _shared_decoder(config, subjects, total, decoder, options, workdir):
@@ -131,14 +157,14 @@ def _completion(config, fitter, total, digest, workdir, fit_in):
     if not kept.exists():
         first = workdir / "first"
         with PlanesWriter(first, config.shard_size, digest) as writer:
-            _fit_all(fitter, min(config.completion.subjects, total), writer, fit_in)
+            _fit_missing(fitter, min(config.completion.subjects, total), writer, fit_in)
         planes = PlanesStore(first).planes_array()
         weights.save_params(kept, completion.learn(planes, config.completion.rank))
     shutil.rmtree(workdir / "first", ignore_errors=True)
     return weights.load_params(kept)
 
 
-def _fit_all(fitter: Fitter, total: int, writer: PlanesWriter, fit_in: FitIn) -> None:
+def _fit_missing(fitter: Fitter, total: int, writer: PlanesWriter, fit_in: FitIn) -> None:
     """Fits the first ``total`` subjects but those that the store holds already."""
     finished = set(writer.ids)
     # Their names alone: decoding every view to read them would take longer than a fit.

@@ -110,7 +110,8 @@ class Decoded:
 
     def __init__(self, planes_dir: str | os.PathLike):
         found = export.read_export(planes_dir)
-        self.decoder, self.params = nn_decoder.Decoder(**found.model), found.params
+        self.model, self.params = found.model, found.params
+        self.decoder = nn_decoder.Decoder(**found.model)
 
     def field(self, planes: Float[Array, "3 h w c"]):
         """The radiance field of one subject."""

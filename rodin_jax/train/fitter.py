@@ -24,20 +24,25 @@ from rodin_jax.occupancy import render_view
 from rodin_jax.rendering import over
 from rodin_jax.train import fitting
 from rodin_jax.train.completion import completion_of
+from rodin_jax.train.foretold import Foretold
 from rodin_jax.train.joint import spread
+from rodin_jax.train.refitting import refit_planes
 
 _SAMPLES = 16  # field evaluations a ray when a held-out view is drawn
 
 
 @dataclasses.dataclass(frozen=True)
 class Fitter:
-    """Calls `fitting.fit_planes` on training subjects and measures each on its held-out view.
+    """Fits training subjects and measures each on its held-out view.
+
+    From the same start for all by `fitting.fit_planes`, or from what is foretold of each by
+    `refitting.refit_planes`.
 
     Attributes:
       data_dir: folder written by `rodin data`; on a cluster every worker must see it.
       decoder: the network.
       params: its frozen weights.
-      start: planes that every fit starts from.
+      start: planes that every fit starts from, or those that are foretold of each subject.
       options: of the fit.
       steps: of each fit.
       rate: initial learning rate.
@@ -50,7 +55,7 @@ class Fitter:
     data_dir: str
     decoder: decoders.Decoder
     params: PyTree
-    start: Float[Array, "3 h w c"] | Float[np.ndarray, "3 h w c"]
+    start: Float[Array, "3 h w c"] | Float[np.ndarray, "3 h w c"] | Foretold
     options: fitting.FitOptions
     steps: int
     rate: float
@@ -81,7 +86,7 @@ class Fitter:
         seeds = jnp.asarray([*numbers, *[numbers[-1]] * missing])
         planes, pictures = jax.device_get(
             self._fit_many(
-                self.start, self._complete, self.params, np.stack(views), _stack(cameras),
+                self._starts(padded), self._complete, self.params, np.stack(views), _stack(cameras),
                 _stack(held_out),
                 jax.vmap(lambda i: jax.random.fold_in(jax.random.key(self.seed), i))(seeds),
             )
@@ -96,6 +101,12 @@ class Fitter:
     def _subjects(self) -> Sequence[Subject]:
         return load_subjects(self.data_dir, "train")
 
+    def _starts(self, subjects: Sequence[Subject]):
+        """Where these subjects' fits start: one for all, or one for each."""
+        if isinstance(self.start, Foretold):
+            return np.stack([self.start(subject.id) for subject in subjects])
+        return self.start
+
     @functools.cached_property
     def _complete(self):
         if self.learned is None:
@@ -104,15 +115,19 @@ class Fitter:
 
     @functools.cached_property
     def _fit_many(self):
-        return spread(self._fit_one, (False, False, False, True, True, True, True))
+        each = isinstance(self.start, Foretold)
+        return spread(self._fit_one, (each, False, False, True, True, True, True))
 
     def _fit_one(self, start, complete, params, images, camera, held_out, key):
         decoder, grid = self.decoder, self.options.grid
         scene = fitting.prepare(images, camera, grid=grid)
-        planes, _ = fitting.fit_planes(
-            start, params, scene, key, decoder=decoder, options=self.options, steps=self.steps,
-            rate=self.rate, complete=complete, fine_rate=self.fine_rate,
-        )  # fmt: skip
+        known = dict(decoder=decoder, options=self.options, steps=self.steps, rate=self.rate)
+        if isinstance(self.start, Foretold):
+            planes, _ = refit_planes(start, params, scene, key, **known)
+        else:
+            planes, _ = fitting.fit_planes(
+                start, params, scene, key, complete=complete, fine_rate=self.fine_rate, **known
+            )
         # What is stored is measured: half precision, and the hull forgotten.
         planes = planes.astype(jnp.float16)
         whole = planes.astype(jnp.float32)

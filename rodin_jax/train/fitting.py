@@ -174,8 +174,11 @@ def loss(
     behind: Float[Array, "r t 3"] | None = None,
     stride: Stride | None = None,
     turn: Bool[Array, ""] | None = None,
+    origin: Float[Array, "3 h w c"] | float = 0.0,
 ):
     """MSE + sparse + smooth + compact terms for one subject; returns (loss, MSE).
+
+    Variation and decay are those of the way from ``origin``.
 
     Pictures are compared over white or, if they have no silhouettes, over the backdrop ``behind``.
     With a ``stride`` the rays share their samples: each has as many as its visible part is long.
@@ -192,11 +195,12 @@ def loss(
     share = counted / jnp.maximum(counted.sum(), 1)
     mse = ((over(picture, background) - truth) ** 2).mean(-1) @ share
     coverage = (picture.alpha - alpha) ** 2 @ share
+    way = planes - origin
     total = (
         mse
         + options.alpha * coverage
-        + options.variation * sum(jnp.mean(jnp.diff(planes, axis=axis) ** 2) for axis in (-3, -2))
-        + options.decay * jnp.mean(planes**2)
+        + options.variation * sum(jnp.mean(jnp.diff(way, axis=axis) ** 2) for axis in (-3, -2))
+        + options.decay * jnp.mean(way**2)
     )
     if options.distortion:
         total += options.distortion * (compact() @ share)
@@ -238,7 +242,10 @@ def _empty_space(field, occupancy, points_key, moved_key, options):
     return sparse + options.smoothness * smooth
 
 
-def plane_optimizer(steps: int, rate: float = 3e-2, final: float = 0.05):
+FINAL = 0.05  # of a learning rate, at the end of a fit
+
+
+def plane_optimizer(steps: int, rate: float = 3e-2, final: float = FINAL):
     """Adam for features, its rate falling geometrically to ``final`` of the start.
 
     Its epsilon is a hundred times the usual one: features that no picture shows have gradients
@@ -303,7 +310,7 @@ def fit_planes(
         planes = triplanes.resize(planes, resolution)
         here = Scene(scene.images, scene.camera, scene.active, scene.count, occupancy)
         key, part_key = jax.random.split(key)
-        planes, errors = _descend(
+        planes, errors = descend(
             planes, params, here, part_key, decoder=decoder, options=options, steps=count,
             rate=start,
         )  # fmt: skip
@@ -314,16 +321,29 @@ def fit_planes(
     return planes, errors[-(steps // 4) :].mean()
 
 
-def _descend(planes, params, scene, key, *, decoder, options, steps, rate):
+def descend(
+    planes: Float[Array, "3 h w c"],
+    params,
+    scene: Scene,
+    key: Array,
+    *,
+    decoder: decoders.Decoder,
+    options: FitOptions,
+    steps: int,
+    rate: float,
+    final: float = FINAL,
+    origin: Float[Array, "3 h w c"] | float = 0.0,
+):
+    """Takes ``steps`` of `plane_optimizer` down `loss`; the planes, and each step's MSE."""
     matrices = rescaling(planes.shape[-2], options.lowest)
-    optimizer = plane_optimizer(steps, rate)
+    optimizer = plane_optimizer(steps, rate, final)
     gradient = jax.value_and_grad(loss, has_aux=True)
 
     def step(state, now):
         (planes, moments), (key, turn) = state, now
         (_, mse), grads = gradient(
             planes, params, scene, key, decoder=decoder, options=options, matrices=matrices,
-            turn=turn,
+            turn=turn, origin=origin,
         )  # fmt: skip
         updates, moments = optimizer.update(grads, moments)
         return (optax.apply_updates(planes, updates), moments), mse
