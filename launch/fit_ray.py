@@ -5,9 +5,10 @@
         [--address=auto] [--workers=8] [--cpus=1] [--gpus=0]
 
 The decoder is learned here, as by ``launch/main.py``; then every worker fits some subjects at a
-time. They must see the folder of ``data_dir`` and have the package installed. A worker that dies
-is started again and its subjects are fitted anew. Only this process writes, in the subjects' order,
-so nothing is lost and nothing is there twice; the same command goes on after a stop.
+time. ``configs/refit.py`` fits them again likewise. Workers must see the folder of ``data_dir`` and
+have the package installed. One that dies is started again and its subjects are fitted anew. Only
+this process writes, in the subjects' order, so nothing is lost and nothing is there twice; the same
+command goes on after a stop.
 """
 
 import os
@@ -17,7 +18,7 @@ from absl import flags
 
 from rodin_jax import main
 from rodin_jax.data.planes import FittedSubject
-from rodin_jax.train import fit
+from rodin_jax.train import fit, refit
 from rodin_jax.train.fitter import Fitter
 
 _ADDRESS = flags.DEFINE_string("address", None, "of the cluster; none starts one on this machine")
@@ -61,8 +62,11 @@ def on_cluster(fitter: Fitter, numbers: Sequence[int]) -> Iterator[FittedSubject
 
 
 def run(config, workdir) -> None:
-    """The fit stage, its many subjects on the cluster."""
-    fit.run(config, workdir, fit_in=on_cluster)
+    """The stage fit or refit, its many subjects on the cluster."""
+    stages = {"fit": fit, "refit": refit}
+    if config.stage not in stages:
+        raise ValueError(f"the stage {config.stage} fits no subjects, expected fit or refit")
+    stages[config.stage].run(config, workdir, fit_in=on_cluster)
 
 
 if __name__ == "__main__":
