@@ -60,8 +60,14 @@ class EigenPlanes:
 
     def low(self, c: Float[Array, "b k"], channels: int) -> Float[Array, "b 3 s s {channels}"]:
         """Low planes with these coefficients, and with the mean's ``rest`` outside of the span."""
-        flat = jnp.einsum("bk,nk->bn", c, self.basis) + self.rest
+        spanned = self._span(c, channels)
+        return spanned + self.rest.reshape(spanned.shape[1:])
+
+    def _span(self, c, channels):
+        """``B c`` as low planes."""
         edge = math.isqrt(self.basis.shape[0] // (3 * channels))
+        # Not ``c @ basis.T``: its gradient would write the transpose out.
+        flat = jnp.einsum("bk,nk->bn", c, self.basis)
         return flat.reshape(-1, 3, edge, edge, channels)
 
     def with_coefficients(
@@ -81,10 +87,7 @@ class EigenPlanes:
           size: texels along an edge of full planes.
           channels: features of a texel.
         """
-        edge = math.isqrt(self.basis.shape[0] // (3 * channels))
-        # Not ``c @ basis.T``: its gradient would write the transpose out.
-        low = jnp.einsum("bk,nk->bn", c, self.basis).reshape(-1, 3, edge, edge, channels)
-        full = triplanes.resize(low, size)
+        full = triplanes.resize(self._span(c, channels), size)
         return full if self.detail is None else full + self.detail.change(c)
 
     def calm(

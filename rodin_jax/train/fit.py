@@ -71,11 +71,11 @@ def run(
         fitter = dataclasses.replace(
             fitter, learned=learned, steps=config.completion.steps, fine_rate=config.completion.rate
         )
-    store = fit_all(fitter, total, config, workdir, fit_in)
-    own = np.mean([store[i].psnr for i in range(min(config.joint.subjects, total))])
-    logging.info("the joint stage's own: %.2f dB", own)
-    joint = {"steps": config.joint.steps, "joint_subjects": min(config.joint.subjects, total)}
-    export_decoder(workdir, config.model.to_dict(), fitter, store, begin, joint)
+    quality = fit_all(fitter, total, config, workdir, fit_in)
+    joint = min(config.joint.subjects, total)
+    logging.info("the joint stage's own: %.2f dB", np.mean(quality[:joint]))
+    trained = {"steps": config.joint.steps, "joint_subjects": joint}
+    export_decoder(workdir, config.model.to_dict(), fitter, quality, begin, trained)
 
 
 def fit_all(
@@ -84,10 +84,11 @@ def fit_all(
     config: ml_collections.ConfigDict,
     workdir: Path,
     fit_in: FitIn = in_this_process,
-) -> PlanesStore:
+) -> list[float]:
     """Fits the first ``total`` subjects into ``workdir/planes``, those that are there stay.
 
-    Statistics are those of ``config.base_size`` and of all texels; the log says how good fits are.
+    Statistics are those of ``config.base_size`` and of all texels. Gives each fit's PSNR on its
+    held-out view.
     """
     with PlanesWriter(workdir / "planes", config.shard_size, _digest(fitter.params)) as writer:
         _fit_missing(fitter, total, writer, fit_in)
@@ -98,25 +99,24 @@ def fit_all(
         "%d subjects; held-out view: mean %.2f dB, worst %.2f",
         len(store), np.mean(quality), np.min(quality),
     )  # fmt: skip
-    return store
+    return quality
 
 
 def export_decoder(
     workdir: Path,
     model: Mapping[str, Any],
     fitter: Fitter,
-    store: PlanesStore,
+    quality: Sequence[float],
     begin: float,
     trained: Mapping[str, Any] | None = None,
 ) -> None:
-    """Exports the decoder of ``store``'s planes, with how they were fitted since ``begin``."""
-    quality = float(np.mean([store[i].psnr for i in range(len(store))]))
+    """Exports the decoder, with how good fits are and how they were made since ``begin``."""
     figures = {
         **(trained or {}),
         "seconds": round(time.perf_counter() - begin, 1),
-        "subjects": len(store),
+        "subjects": len(quality),
         "steps_a_subject": fitter.steps,
-        "held_out_psnr": round(quality, 3),
+        "held_out_psnr": round(float(np.mean(quality)), 3),
     }
     export.write_export(workdir, PART, dict(model), fitter.params, trained=figures)
 

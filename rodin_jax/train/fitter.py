@@ -101,9 +101,14 @@ class Fitter:
     def _subjects(self) -> Sequence[Subject]:
         return load_subjects(self.data_dir, "train")
 
+    @property
+    def _again(self) -> bool:
+        """Whether subjects are fitted again, each from where it is foretold to be."""
+        return isinstance(self.start, Foretold)
+
     def _starts(self, subjects: Sequence[Subject]):
         """Where these subjects' fits start: one for all, or one for each."""
-        if isinstance(self.start, Foretold):
+        if self._again:
             return np.stack([self.start(subject.id) for subject in subjects])
         return self.start
 
@@ -115,14 +120,13 @@ class Fitter:
 
     @functools.cached_property
     def _fit_many(self):
-        each = isinstance(self.start, Foretold)
-        return spread(self._fit_one, (each, False, False, True, True, True, True))
+        return spread(self._fit_one, (self._again, False, False, True, True, True, True))
 
     def _fit_one(self, start, complete, params, images, camera, held_out, key):
         decoder, grid = self.decoder, self.options.grid
         scene = fitting.prepare(images, camera, grid=grid)
         known = dict(decoder=decoder, options=self.options, steps=self.steps, rate=self.rate)
-        if isinstance(self.start, Foretold):
+        if self._again:
             planes, _ = refit_planes(start, params, scene, key, **known)
         else:
             planes, _ = fitting.fit_planes(

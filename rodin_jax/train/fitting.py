@@ -308,7 +308,7 @@ def fit_planes(
         if complete is not None and resolution == size:
             planes = complete(planes)
         planes = triplanes.resize(planes, resolution)
-        here = Scene(scene.images, scene.camera, scene.active, scene.count, occupancy)
+        here = dataclasses.replace(scene, occupancy=occupancy)
         key, part_key = jax.random.split(key)
         planes, errors = descend(
             planes, params, here, part_key, decoder=decoder, options=options, steps=count,

@@ -45,5 +45,5 @@ def run(
         fitting.FitOptions(**config.options.to_dict()), config.steps, config.rate,
         config.at_once, config.seed,
     )  # fmt: skip
-    again = fit_all(fitter, len(store), config, workdir, fit_in)
-    export_decoder(workdir, decoded.model, fitter, again, begin)
+    quality = fit_all(fitter, len(store), config, workdir, fit_in)
+    export_decoder(workdir, decoded.model, fitter, quality, begin)

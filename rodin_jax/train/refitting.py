@@ -6,6 +6,7 @@ are foretold of a subject, the shortest way to its pictures is the same function
 like for all.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -52,7 +53,7 @@ def refit_planes(
         occupancy = _occupancy(planes, params, decoder, options.grid)
         if not done:
             occupancy = _either(occupancy, scene.occupancy)
-        here = Scene(scene.images, scene.camera, scene.active, scene.count, occupancy)
+        here = dataclasses.replace(scene, occupancy=occupancy)
         planes, errors = descend(
             planes, params, here, jax.random.fold_in(key, done), decoder=decoder, options=options,
             steps=until - done, rate=rate * FINAL ** (done / steps),
