@@ -22,11 +22,11 @@ if [[ $preset == smoke ]]; then
 fi
 
 # Small sets and short trainings learn the linear part of people apart.
-eigenplanes=()
-[[ $preset == smoke || $preset == nano ]] && eigenplanes=(eigenplanes)
+eigenplanes=() visage=()
+[[ $preset == smoke || $preset == nano ]] && eigenplanes=(eigenplanes) visage=(visage)
 
 step=0
-total=$((10 + 3 * ${#eigenplanes[@]}))
+total=$((10 + 4 * ${#eigenplanes[@]}))
 announce() {
   step=$((step + 1))
   printf '\n[%d/%d] %s\n' "$step" "$total" "$*"
@@ -91,11 +91,14 @@ stage refiner --config.planes_dir="$dir/$fit" --config.data_dir="$sharp" \
 
 stage latent --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 stage text --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
+for name in "${visage[@]}"; do
+  stage "$name" --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
+done
 
 announce bundle
 rm -rf "$dir/bundle"
 "$python" -m rodin_jax.cli bundle assemble "$dir"/{clip,$fit,base,upsampler,refiner,latent,text} \
-  "${eigenplanes[@]/#/$dir/}" --preset "$preset" --out "$dir/bundle"
+  "${eigenplanes[@]/#/$dir/}" "${visage[@]/#/$dir/}" --preset "$preset" --out "$dir/bundle"
 
 announce picture
 quick=()

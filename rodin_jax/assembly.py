@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,18 @@ def assemble(
     preset: str = "",
     sampling: Mapping[str, Any] | None = None,
     dtype: str = "float16",
+    narrow: Collection[str] = (),
 ) -> Bundle:
     """Makes a bundle of what the training stages exported; then loads it, which checks it.
 
     Args:
       exports: stage work folders or their ``export`` folders, one for each part, in any order; the
-        refiner's, the eigenplanes' and the probe's may be left out.
+        refiner's, the eigenplanes', the visage's and the probe's may be left out.
       out: the new bundle's folder.
       preset: name of the preset, for the record.
       sampling: fields of `Sampling` that differ from its defaults.
       dtype: storage type of the weights; the other arrays keep every bit.
+      narrow: parts whose matrices are stored as int8 instead.
 
     Raises:
       BundleError: a part is missing, there twice, or does not fit the others.
@@ -63,6 +65,8 @@ def assemble(
     needed = part_names(())
     if missing := [name for name in needed if name not in found]:
         raise BundleError(f"no export of {', '.join(missing)}: a bundle needs {', '.join(needed)}")
+    if unknown := sorted(set(narrow) - found.keys()):
+        raise BundleError(f"no export of {', '.join(unknown)}, to be stored as int8")
     if tokenizer_file is None:
         raise BundleError("the export of clip has no tokenizer.json")
     upsampler = found["upsampler"]
@@ -88,6 +92,8 @@ def assemble(
         shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
         for name, part in found.items():
             stored = jax.tree.map(lambda x: np.asarray(x).astype(dtype), part.params)
+            if name in narrow:
+                stored = weights.in_levels(part.params)
             arrays = {key: _narrowed(array) for key, array in part.arrays.items()}
             tree = {"params": stored, **weights.unflatten(arrays)}
             try:

@@ -6,7 +6,7 @@
     tokenizer.json     the words the text tower knows
 
 The parts are decoder, base, upsampler, latent, text and clip; a bundle may have eigenplanes, a
-refiner and a probe too. The same folder may live on the Hugging Face hub.
+visage, a refiner and a probe too. The same folder may live on the Hugging Face hub.
 """
 
 import dataclasses
@@ -40,6 +40,7 @@ from rodin_jax.nn.text import SentenceLine, TextPrior
 from rodin_jax.nn.text import unpack as unpack_sentences
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
+from rodin_jax.nn.visage import Visage
 
 FORMAT = 1
 SHIPPED = Path(__file__).with_name("bundles")
@@ -52,10 +53,11 @@ MODULES = {
     "text": TextPrior,
     "clip": Clip,
     "eigenplanes": CoefficientNet,
+    "visage": Visage,
     "refiner": Refiner,
     "probe": Probe,
 }
-OPTIONAL = frozenset({"eigenplanes", "refiner", "probe"})
+OPTIONAL = frozenset({"eigenplanes", "visage", "refiner", "probe"})
 DIFFUSION = ("base", "upsampler", "latent", "text", "eigenplanes")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -153,7 +155,8 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
             raise BundleError(str(error)) from error
     clip_file = folder / "clip.safetensors"
     clip = parts["clip"].module
-    for name, module in (("latent", parts["latent"].module), ("text", parts["text"].module)):
+    for name in ("latent", "text", "visage"):
+        module = parts[name].module if name in parts else clip
         if module.dim != clip.dim:
             raise BundleError(
                 f"{folder / 'config.json'}: field parts.{name}.model.dim is {module.dim}, "

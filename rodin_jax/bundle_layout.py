@@ -103,6 +103,7 @@ def _inputs(name: str, parts: Mapping[str, Any], planes: Mapping[str, int]) -> t
         "text": (z, t, words, z, jax.ShapeDtypeStruct((1, clip.text_length), jnp.bool_)),
         "clip": (f32((1, clip.image_size, clip.image_size, 3)), tokens),
         "eigenplanes": (f32((1, rank)), t, z),
+        "visage": (z,),
         "refiner": (f32((1, 8, 8, 3)),),
         "probe": (f32((1, edge, edge, 3)),),
     }[name]

@@ -22,6 +22,9 @@ class Sampling:
         `rodin_jax.likeness`, are for bundles with eigenplanes.
       spread: how much of what the base model drew beyond what the latent foretells stays, 0 to 1.
       look_steps: steps that correct planes until the tower reads their latent off the front.
+      face_steps: steps that then correct them until they have the face that it foretells, in
+        bundles with a visage.
+      touch_steps: steps that then do the same for each texel.
       portrait_steps: steps that correct those of a photo until they look like it.
       retouch_steps: steps that then do the same for each texel.
     """
@@ -37,6 +40,8 @@ class Sampling:
     outside: float = 1.0
     spread: float = 1.0
     look_steps: int = 0
+    face_steps: int = 0
+    touch_steps: int = 0
     portrait_steps: int = 0
     retouch_steps: int = 0
 

@@ -317,7 +317,9 @@ def bundle_assemble(a: argparse.Namespace) -> Result:
         raise UsageError(f"--sampling is not JSON ({error})") from error
     if not isinstance(sampling, dict):
         raise UsageError("--sampling must be a JSON object")
-    bundle = assemble(a.runs, a.out, preset=a.preset, sampling=sampling, dtype=a.dtype)
+    bundle = assemble(
+        a.runs, a.out, preset=a.preset, sampling=sampling, dtype=a.dtype, narrow=a.int8
+    )
     return _describe(bundle), f"wrote {a.out} ({bundle.hash})"
 
 

@@ -2,7 +2,8 @@
 
 Diffusion makes planes that are likely given the latent, and never sees what it has made. Here the
 front is drawn and held against what was asked: a latent, which the image tower should read off the
-picture, or a portrait, pixel by pixel. The planes move to the most probable ones that agree,
+picture, or a portrait, pixel by pixel, be it a photo or what a latent lets expect of the face
+(`rodin_jax.visages`). The planes move to the most probable ones that agree,
 
     minimise over eta   asked(front(x + A sqrt(told) eta)) + strictness mean(eta^2),
 
@@ -22,7 +23,6 @@ import optax
 from jaxtyping import Array, Float
 
 from rodin_jax import cameras, kept_programs, occupancy
-from rodin_jax import portrait as portraits
 from rodin_jax.bundle import Bundle
 from rodin_jax.nn import clip as towers
 from rodin_jax.nn import decoder as decoders
@@ -35,7 +35,7 @@ from rodin_jax.types import Rays, pytree, static
 
 _SEEN = 64  # pixels along an edge of the pictures that the tower is shown
 _SAMPLES = 10  # field evaluations a ray
-_RAYS = 1536  # of a portrait, a step
+_RAYS = 1536  # of a portrait, a step, but no more than a quarter of it
 _GRID = 48  # cells along an edge of the occupancy
 _ROUNDS = 4  # in which it is surveyed anew
 _HIT = 5 / 8  # share of a picture's rays that may hit somebody; a wide hat's hit less
@@ -80,14 +80,16 @@ class Looks:
         solid = functools.partial(decoders.density, self.decoder, self.decoder_params, planes)
         return occupancy.survey(solid, _GRID)
 
-    def draw(self, planes: Planes, grid: occupancy.Occupancy, rays: Rays, key: Array):
+    def draw(
+        self, planes: Planes, grid: occupancy.Occupancy, rays: Rays, key: Array, samples=_SAMPLES
+    ):
         """What rays see of planes, differentiable; the key is consumed."""
         field = decoders.field(self.decoder, self.decoder_params, planes)
-        return occupancy.render_guided(field, grid, rays, samples=_SAMPLES, key=key)[0]
+        return occupancy.render_guided(field, grid, rays, samples=samples, key=key)[0]
 
     def read(self, planes: Planes, grid: occupancy.Occupancy, key: Array) -> Float[Array, "d"]:
         """The latent of the front of planes, differentiable; the key is consumed."""
-        rays = _front(_SEEN)
+        rays = front_rays(_SEEN)
         # Most rays meet nothing: those that may hit come first, and only they are evaluated.
         order = jnp.argsort(~occupancy.meets(grid, rays))[: int(_HIT * _SEEN**2)]
         picture = self.draw(planes, grid, jax.tree.map(lambda x: x[order], rays), key)
@@ -170,63 +172,73 @@ def toward_latents(
 
 
 @kept_programs.jit({"steps"})
-def toward_portrait(
+def toward_portraits(
     looks: Looks,
-    planes: Planes,
-    z: Float[Array, "d"],
-    portrait: Portrait,
-    key: Array,
+    planes: Float[Array, "n 3 h w c"],
+    z: Float[Array, "n d"],
+    portraits: Portrait,
+    keys: Array,
     *,
     steps: int,
     strictness: float | Array = 3e-3,
-) -> Planes:
-    """Planes whose front looks like the portrait, as far as the eigenplanes go.
+) -> Float[Array, "n 3 h w c"]:
+    """Planes whose fronts look like the portraits ``[n]``, as far as the eigenplanes go.
 
     Arguments as in `toward_latents`.
     """
 
-    def asked(planes, grid, key):
-        return _difference(looks, planes, portrait, grid, key)
+    def one(args):
+        planes, z, portrait, key = args
 
-    return _correct(looks, planes, z, asked, key, steps, strictness)
+        def asked(planes, grid, key):
+            return _difference(looks, planes, portrait, grid, key)
+
+        return _correct(looks, planes, z, asked, key, steps, strictness)
+
+    return jax.lax.map(one, (planes, z, portraits, keys))
 
 
 @kept_programs.jit({"steps"})
 def retouch(
     looks: Looks,
-    planes: Planes,
-    portrait: Portrait,
-    key: Array,
+    planes: Float[Array, "n 3 h w c"],
+    portraits: Portrait,
+    keys: Array,
     *,
     steps: int,
     variation: float | Array = 30.0,
     decay: float | Array = 0.3,
     rate: float | Array = 1e-2,
-) -> Planes:
-    """Planes with what a portrait shows beyond the eigenplanes: each texel moves, if but little.
+) -> Float[Array, "n 3 h w c"]:
+    """Planes with what portraits show beyond the eigenplanes: each texel moves, if but little.
 
     Args:
       looks: of the bundle.
-      planes: of `toward_portrait`.
-      portrait: what the front should look like.
-      key: consumed.
+      planes: of `toward_portraits`.
+      portraits: what the fronts should look like, ``[n]``.
+      keys: one for each; consumed.
       steps: of the minimisation.
       variation: what differences of the change between neighbouring texels cost.
       decay: what the change itself costs.
       rate: initial learning rate.
     """
-    grid = looks.survey(planes)
 
-    def objective(change, key):
-        rough = sum(jnp.mean(jnp.diff(change, axis=axis) ** 2) for axis in (1, 2))
-        seen = _difference(looks, planes + change, portrait, grid, key)
-        return seen + variation * rough + decay * jnp.mean(change**2)
+    def one(args):
+        planes, portrait, key = args
+        grid = looks.survey(planes)
 
-    optimizer = optax.adam(optax.cosine_decay_schedule(rate, steps), b2=0.99, eps=1e-6)
-    start = jnp.zeros_like(planes)
-    keys = jax.random.split(key, steps)
-    change, _ = _descend(objective, optimizer, (start, optimizer.init(start)), keys)
-    return planes + change
+        def objective(change, key):
+            rough = sum(jnp.mean(jnp.diff(change, axis=axis) ** 2) for axis in (1, 2))
+            seen = _difference(looks, planes + change, portrait, grid, key)
+            return seen + variation * rough + decay * jnp.mean(change**2)
+
+        optimizer = optax.adam(optax.cosine_decay_schedule(rate, steps), b2=0.99, eps=1e-6)
+        start = jnp.zeros_like(planes)
+        keys = jax.random.split(key, steps)
+        change, _ = _descend(objective, optimizer, (start, optimizer.init(start)), keys)
+        return planes + change
+
+    return jax.lax.map(one, (planes, portraits, keys))
 
 
 def _correct(looks: Looks, planes, z, asked: Asked, key, steps, strictness, rate=0.1):
@@ -264,15 +276,16 @@ def _descend(objective, optimizer, state, keys):
 def _difference(looks: Looks, planes, portrait: Portrait, grid, key):
     """Mean squared error of colour and coverage at random pixels of a portrait."""
     pixel_key, draw_key = jax.random.split(key)
-    pick = jax.random.randint(pixel_key, (_RAYS,), 0, portraits.SIZE**2)
-    rays = jax.tree.map(lambda x: x[pick], _front(portraits.SIZE))
+    count = len(portrait.places)
+    pick = jax.random.randint(pixel_key, (min(_RAYS, -(-count // 4)),), 0, count)
+    rays = jax.tree.map(lambda x: x[portrait.places[pick]], front_rays(portrait.size))
     seen = looks.draw(planes, grid, rays, draw_key)
-    colour = (over(seen, 1.0) - portrait.rgb.reshape(-1, 3)[pick]) ** 2
-    coverage = (seen.alpha - portrait.alpha.reshape(-1)[pick]) ** 2
-    return jnp.mean(colour) + jnp.mean(coverage)
+    colour = jnp.mean((over(seen, 1.0) - portrait.rgb[pick]) ** 2, axis=-1)
+    coverage = (seen.alpha - portrait.alpha[pick]) ** 2
+    return jnp.mean(portrait.weight[pick] * (colour + coverage))
 
 
-def _front(size: int) -> Rays:
+def front_rays(size: int) -> Rays:
     """The rays ``[size^2]`` of the frontal view."""
     rays = cameras.image_rays(cameras.front(size), size, size)
     return jax.tree.map(lambda x: x.reshape(-1, 3), rays)

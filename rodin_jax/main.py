@@ -32,8 +32,8 @@ from rodin_jax import compile_cache
 
 Run = Callable[[ml_collections.ConfigDict, Path], None]
 STAGES = (
-    "clip", "fit", "eigenplanes", "refit", "base", "upsampler", "refiner", "latent", "text",
-    "probe",
+    "clip", "visage", "fit", "eigenplanes", "refit", "base", "upsampler", "refiner", "latent",
+    "text", "probe",
 )  # fmt: skip
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/<stage>.py:<preset>")

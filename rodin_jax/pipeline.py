@@ -15,6 +15,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -230,11 +231,12 @@ class RodinPipeline(Conditioning):
     ) -> Avatar:
         """The avatar of a latent and noise, and of a portrait if there is one."""
         steps, guidance = self._settings(steps, guidance)
-        (planes,) = self.planes(z, [noise], steps, guidance, look=portrait is None)
+        planes = self.planes(z, [noise], steps, guidance, look=portrait is None)
         if portrait is not None:
-            planes = self.resembling(planes, z, portrait, noise)
+            alone = jax.tree.map(lambda x: x[None], portrait)
+            planes = self.resembling(planes, z, alone, [noise])
         recipe = dataclasses.replace(recipe, steps=steps, guidance=guidance)
-        return self._finished(planes, z, noise, recipe, seed)
+        return self._finished(planes[0], z, noise, recipe, seed)
 
     def _finished(
         self,

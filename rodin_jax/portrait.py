@@ -8,10 +8,10 @@ know.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from rodin_jax.data.images import Picture
-from rodin_jax.types import pytree
+from rodin_jax.types import pytree, static
 
 SIZE = 128  # pixels along an edge of the portraits that are compared
 # Where people are in training pictures, as shares of the edge: top and bottom rows, on average.
@@ -25,15 +25,21 @@ _TOLERANCE = 0.25
 
 @pytree
 class Portrait:
-    """A picture of the front, to be resembled.
+    """Pixels of a picture of the front, to be resembled.
 
     Attributes:
       rgb: over white, in [0, 1].
       alpha: coverage.
+      places: which pixels these are, ``row * size + column``.
+      weight: how much each counts, one on average.
+      size: pixels along an edge of the picture.
     """
 
-    rgb: Float[Array, "s s 3"]
-    alpha: Float[Array, "s s"]
+    rgb: Float[Array, "*b p 3"]
+    alpha: Float[Array, "*b p"]
+    places: Int[Array, "*b p"]
+    weight: Float[Array, "*b p"]
+    size: int = static()
 
 
 def cut_out(picture: Picture) -> Picture:
@@ -104,7 +110,10 @@ def portrait_of(picture: Picture) -> Portrait | None:
     square[top : top + height, left : left + width] = _premultiplied(picture)
     small = jax.image.resize(square, (SIZE, SIZE, 4), "linear", antialias=True)
     small = jnp.clip(small, 0, 1)
-    return Portrait(jnp.minimum(small[..., :3] + 1 - small[..., 3:], 1), small[..., 3])
+    small = small.reshape(-1, 4)
+    every = jnp.arange(len(small))
+    rgb = jnp.minimum(small[:, :3] + 1 - small[:, 3:], 1)
+    return Portrait(rgb, small[:, 3], every, jnp.ones(len(small)), SIZE)
 
 
 def _is_cut_out(picture: Picture) -> bool:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rodin_jax import likeness, sampling
+from rodin_jax import likeness, sampling, visages
 from rodin_jax.bundle import Bundle, Part
 from rodin_jax.nn.eigenplanes import Inside
 from rodin_jax.portrait import Portrait
@@ -52,7 +52,8 @@ class Synthesis:
           noise: where their diffusion starts, see `rodin_jax.sampling`.
           steps: as in `generate`.
           guidance: as in `generate`.
-          look: correct them until they look like their latents, if the bundle does that.
+          look: correct them until they look like their latents, and then until they have the
+            faces that those foretell, if the bundle does that.
 
         Raises:
           RequestError: steps or guidance out of range.
@@ -72,12 +73,15 @@ class Synthesis:
             sampling.path_key(noise[0], sampling.UPSAMPLER),
             bundle.eigenplanes,
         )
-        return self.toward(planes, z, z, noise) if look else planes
+        if not look:
+            return planes
+        return self.faced(self.toward(planes, z, z, noise), z, noise)
 
     @functools.cached_property
     def looks(self) -> likeness.Looks | None:
         """What looks depend on; None if the bundle corrects nothing by them."""
-        return likeness.looks_of(self.bundle) if self.bundle.sampling.look_steps else None
+        steps = self.bundle.sampling.look_steps, *self._face_steps()
+        return likeness.looks_of(self.bundle) if any(steps) else None
 
     def toward(
         self,
@@ -87,11 +91,23 @@ class Synthesis:
         noise: Sequence[sampling.Noise],
     ) -> Float[Array, "n 3 h w c"]:
         """Planes, made of latents z, corrected until they look like the latents ``wanted``."""
-        if self.looks is None:
+        if self.looks is None or not self.bundle.sampling.look_steps:
             return planes
         return likeness.toward_latents(
             self.looks, planes, z, wanted, _look_keys(noise), steps=self.bundle.sampling.look_steps
         )
+
+    def faced(
+        self,
+        planes: Float[Array, "n 3 h w c"],
+        z: Float[Array, "n d"],
+        noise: Sequence[sampling.Noise],
+    ) -> Float[Array, "n 3 h w c"]:
+        """Planes, made of latents z, corrected until they have the faces that z foretells."""
+        if (visage := self._visage()) is None:
+            return planes
+        faces = visages.expected(visage.module, visage.params, z)
+        return self._resembling(planes, z, faces, noise, *self._face_steps())
 
     def seen(
         self, planes: Float[Array, "n 3 h w c"], noise: Sequence[sampling.Noise]
@@ -109,25 +125,45 @@ class Synthesis:
     ) -> Float[Array, "n 3 h w c"]:
         """Planes, made of latents z, that the tower reads as ``seen + delta``, or nearly.
 
-        Their coefficients follow the latents; then they are corrected.
+        Their coefficients follow the latents; then they are corrected, their faces by how those
+        that latents foretell change.
         """
         moved = likeness.along(self.looks, planes, z, delta)
-        return self.toward(moved, z, seen + delta, noise)
+        moved = self.toward(moved, z, seen + delta, noise)
+        if (visage := self._visage()) is None:
+            return moved
+        faces = visages.altered(
+            visage.module, visage.params, self.looks, planes, seen, delta, _look_keys(noise)
+        )
+        return self._resembling(moved, z, faces, noise, *self._face_steps())
 
     def resembling(
         self,
-        planes: Float[Array, "3 h w c"],
-        z: Float[Array, "1 d"],
-        portrait: Portrait,
-        noise: sampling.Noise,
-    ) -> Float[Array, "3 h w c"]:
-        """Planes corrected until their front looks like a portrait."""
-        defaults = self.bundle.sampling
-        (key,) = _look_keys([noise])
-        planes = likeness.toward_portrait(
-            self.looks, planes, z[0], portrait, key, steps=defaults.portrait_steps
-        )
-        return likeness.retouch(self.looks, planes, portrait, key, steps=defaults.retouch_steps)
+        planes: Float[Array, "n 3 h w c"],
+        z: Float[Array, "n d"],
+        portraits: Portrait,
+        noise: Sequence[sampling.Noise],
+    ) -> Float[Array, "n 3 h w c"]:
+        """Planes corrected until their fronts look like portraits ``[n]``."""
+        steps = self.bundle.sampling.portrait_steps, self.bundle.sampling.retouch_steps
+        return self._resembling(planes, z, portraits, noise, *steps)
+
+    def _resembling(self, planes, z, portraits: Portrait, noise, steps: int, touches: int):
+        keys = _look_keys(noise)
+        if steps:
+            planes = likeness.toward_portraits(self.looks, planes, z, portraits, keys, steps=steps)
+        if touches:
+            planes = likeness.retouch(self.looks, planes, portraits, keys, steps=touches)
+        return planes
+
+    def _visage(self) -> Part | None:
+        """The bundle's faces, if it corrects planes by them."""
+        if self.looks is None or not any(self._face_steps()):
+            return None
+        return self.bundle.parts.get("visage")
+
+    def _face_steps(self) -> tuple[int, int]:
+        return self.bundle.sampling.face_steps, self.bundle.sampling.touch_steps
 
     def base_trajectory(
         self, z: Float[Array, "n d"], noise: Sequence[sampling.Noise]

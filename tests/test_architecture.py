@@ -26,7 +26,8 @@ ROOMS = {
     "train": {"train"},
     "bundle": {"bundle", "bundle_layout", "bundle_sampling", "assembly"},
     "avatar": {"avatar", "avatar_files", "avatar_programs"},
-    "pipeline": {"conditioning", "likeness", "pipeline", "portrait", "sampling", "synthesis"},
+    "pipeline": {"conditioning", "likeness", "pipeline", "portrait", "sampling", "synthesis",
+                 "visages"},
     "evaluation": {"evaluation"},
     "front": {"cli", "cli_commands", "cli_evaluate", "main"},
 }  # fmt: skip

@@ -220,6 +220,37 @@ def test_a_bundle_may_have_a_refiner(runs, folder, tmp_path):
     assert load_bundle(damaged).hash != before
 
 
+def test_parts_may_be_stored_in_a_quarter_of_the_space(runs, folder, tmp_path):
+    small = assembly.assemble(runs, tmp_path / "small", preset="smoke", narrow=["base"])
+    sizes = [(f / "base.safetensors").stat().st_size for f in (small.path, folder)]
+    assert sizes[0] < 0.7 * sizes[1]  # names and float16 vectors weigh much in one so small
+    whole = load_bundle(folder).parts
+    for name, part in small.parts.items():
+        for got, want in zip(
+            jax.tree.leaves(part.params), jax.tree.leaves(whole[name].params), strict=True
+        ):
+            if name != "base":
+                np.testing.assert_array_equal(got, want)
+                continue
+            step = np.abs(want).max(tuple(range(want.ndim - 1))) / 127 if want.ndim > 1 else 0
+            assert (np.abs(got - want) <= 0.501 * step + 1e-3).all()
+    with pytest.raises(BundleError, match="no export of refiner, to be stored as int8"):
+        assembly.assemble(runs, tmp_path / "none", narrow=["refiner"])
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_bundle_may_have_a_visage(runs, folder, tmp_path):
+    run = tiny_bundle.visage_export(tmp_path / "visage")
+    bundle = assembly.assemble([run, *runs], tmp_path / "with", preset="smoke", narrow=["visage"])
+    assert bundle.parts["visage"].module.rank == 2
+    _tensor(bundle.path, "visage", "params/mean", lambda x: x[:-1])
+    with pytest.raises(BundleError, match=r"visage.safetensors: params: tensor 'mean' has shape"):
+        load_bundle(bundle.path)
+    _config(bundle.path, lambda c: c["parts"]["visage"]["model"].update(dim=5))
+    with pytest.raises(BundleError, match=r"parts\.visage\.model\.dim is 5, expected clip's 8"):
+        load_bundle(bundle.path)
+
+
 def test_a_bundle_may_have_eigenplanes(runs, folder, tmp_path):
     run = tiny_bundle.eigenplanes_export(tmp_path / "eigenplanes")
     bundle = assembly.assemble([run, *runs], tmp_path / "with", preset="smoke")

@@ -161,6 +161,7 @@ def test_bundles_are_made_and_checked(rodin, tmp_path):
     out = tmp_path / "made"
     code, said, _ = rodin(
         "bundle", "assemble", *runs, "--preset", "smoke", "--sampling", '{"guidance": 2}',
+        "--int8", "base",
         "--out", out, "--json",
     )  # fmt: skip
     assert code == 0 and json.loads(said)["preset"] == "smoke"

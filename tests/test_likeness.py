@@ -20,6 +20,7 @@ from rodin_jax.portrait import SIZE as SIDE
 from rodin_jax.portrait import portrait_of
 
 SIZE, LOW, DIM = 16, 8, 8
+KEYS = jax.random.key(0)[None]
 SWELL, BLUSH = 0, 1  # the eigenplanes of the ball: one makes it larger, one redder
 
 
@@ -54,15 +55,24 @@ def picture(avatar: Avatar, **options) -> np.ndarray:
     return avatar.render(0.0, 0.0, SIDE, background=None, **options)
 
 
+def alone(portrait):
+    return jax.tree.map(lambda x: x[None], portrait)
+
+
+def resembling(looks: Looks, avatar: Avatar, portrait, **options):
+    """The avatar's planes, corrected along the eigenplanes."""
+    z = jnp.ones((1, DIM))
+    return likeness.toward_portraits(
+        looks, avatar.planes[None], z, alone(portrait), KEYS, steps=40, **options
+    )[0]
+
+
 def apart(a: Avatar, b: Avatar) -> float:
     return float(np.mean((picture(a) / 255.0 - picture(b) / 255.0) ** 2))
 
 
 def test_a_portrait_is_resembled_by_moving_along_the_eigenplanes(ball, looks, other):
-    portrait = portrait_of(picture(other))
-    found = likeness.toward_portrait(
-        looks, ball.planes, jnp.ones(DIM), portrait, jax.random.key(0), steps=40, strictness=1e-4
-    )
+    found = resembling(looks, ball, portrait_of(picture(other)), strictness=1e-4)
     assert apart(dataclasses.replace(ball, planes=found), other) < 0.1 * apart(ball, other)
     # Nothing moves outside of their span.
     change = (found - ball.planes).reshape(-1, 2)
@@ -71,13 +81,7 @@ def test_a_portrait_is_resembled_by_moving_along_the_eigenplanes(ball, looks, ot
 
 def test_strictness_holds_planes_back(ball, looks, other):
     portrait = portrait_of(picture(other))
-    moved = [
-        likeness.toward_portrait(
-            looks, ball.planes, jnp.ones(DIM), portrait, jax.random.key(0), steps=40, strictness=s
-        )
-        - ball.planes
-        for s in (1e-4, 1e4)
-    ]
+    moved = [resembling(looks, ball, portrait, strictness=s) - ball.planes for s in (1e-4, 1e4)]
     assert float(jnp.abs(moved[1]).max()) < 0.05 * float(jnp.abs(moved[0]).max())
 
 
@@ -100,9 +104,8 @@ def test_texels_take_what_the_eigenplanes_have_not(ball, looks):
     planes = ball.planes.at[0, : SIZE // 2, :, 1].add(1.5)  # blue on one side
     other = dataclasses.replace(ball, planes=planes)
     portrait = portrait_of(picture(other))
-    key = jax.random.key(0)
-    near = likeness.toward_portrait(looks, ball.planes, jnp.ones(DIM), portrait, key, steps=40)
-    found = likeness.retouch(looks, near, portrait, key, steps=100)
+    near = resembling(looks, ball, portrait)
+    (found,) = likeness.retouch(looks, near[None], alone(portrait), KEYS, steps=100)
     before, after = (apart(dataclasses.replace(ball, planes=p), other) for p in (near, found))
     assert after < 0.2 * before
 

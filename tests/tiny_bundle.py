@@ -17,6 +17,7 @@ from rodin_jax.nn.refiner import Refiner
 from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
+from rodin_jax.nn.visage import Visage
 from rodin_jax.train import detail, phrases
 from rodin_jax.train.components import components
 from rodin_jax.train.export import read_export, write_export
@@ -129,6 +130,24 @@ def eigenplanes_export(folder: Path) -> Path:
     arrays = weights.flatten({"eigenplanes": found | {"detail": learned}})
     process = dict(schedule="cosine", steps=20, prediction="eps", learned_variance=False)
     write_export(folder, "eigenplanes", model, params, process, arrays)
+    return folder
+
+
+def visage_export(folder: Path) -> Path:
+    """Writes the export of a visage, which a bundle may have too; returns its work folder."""
+    net = Visage(DIM, size=32, top=6, left=8, height=16, width=16, rank=2, bumps=3, coordinates=2)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, DIM)))["params"]
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: 0.3 * rng.standard_normal(x.shape, np.float32), shapes)
+    # Of one colour, as a field so small can be.
+    plain = {
+        name: np.broadcast_to(params[name][:1, :1], params[name].shape)
+        for name in ("mean", "basis")
+    }
+    params |= {"mean": plain["mean"] + 0.5, "basis": plain["basis"]}
+    params["doubt"] = np.abs(params["doubt"]) + 0.1
+    fields = ("dim", "size", "top", "left", "height", "width", "rank", "bumps", "coordinates")
+    write_export(folder, "visage", {name: getattr(net, name) for name in fields}, params)
     return folder
 
 

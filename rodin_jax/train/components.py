@@ -9,10 +9,11 @@ from rodin_jax.nn.eigenplanes import EigenPlanes
 _LEVELS = 127  # of int8, to either side
 
 
-def components(planes: Float[np.ndarray, "n 3 h w c"], rank: int) -> dict[str, np.ndarray]:
+def components(planes: Float[np.ndarray, "n *m"], rank: int) -> dict[str, np.ndarray]:
     """The first principal components as they are stored, see `rodin_jax.nn.eigenplanes.unpack`.
 
     From the eigenvectors of the n x n matrix of inner products, so n planes must fit in memory.
+    Whatever else has numbers has components likewise.
 
     Raises:
       ValueError: fewer planes than components.

@@ -28,8 +28,8 @@ class Export:
     """One trained part.
 
     Attributes:
-      part: "decoder", "base", "upsampler", "refiner", "latent", "text", "clip", "eigenplanes" or
-        "probe".
+      part: "decoder", "base", "upsampler", "refiner", "latent", "text", "clip", "eigenplanes",
+        "visage" or "probe".
       model: keyword arguments of the network's constructor.
       process: schedule, steps, prediction, learned_variance; None without diffusion.
       params: the network's weights, nested as Flax wants them.

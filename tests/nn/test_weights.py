@@ -46,6 +46,27 @@ def test_half_precision_is_read_as_float32(tmp_path):
     assert not (tmp_path / "o.safetensors").exists()
 
 
+def test_whole_numbers_are_read_with_their_scales(tmp_path):
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((3, 40, 5)).astype(np.float32) * 10.0 ** np.arange(-2, 3)
+    kernel[..., 3] = 0  # of a column of zeros nothing is left to scale by
+    params = {"a": {"kernel": kernel, "bias": np.float32([0.5, 2])}}
+    path = weights.save_params(tmp_path / "l.safetensors", weights.in_levels(params))
+    read = weights.load_params(path, like=params)["a"]
+    largest = np.abs(kernel).max((0, 1))
+    assert (np.abs(read["kernel"] - kernel) <= 0.501 * largest / 127).all()
+    np.testing.assert_array_equal(read["bias"], params["a"]["bias"])
+    assert path.stat().st_size < kernel.nbytes / 2
+    for broken in (
+        {"x:scale": np.ones(2, np.float32)},
+        {"x": np.ones((3, 2), np.float32), "x:scale": np.ones(2, np.float32)},
+        {"x": np.ones((3, 2), np.int8), "x:scale": np.ones(3, np.float32)},
+    ):
+        save_file(broken, tmp_path / "b.safetensors")
+        with pytest.raises(weights.WeightsError, match="'x:scale' fits no whole numbers 'x'"):
+            weights.load_params(tmp_path / "b.safetensors")
+
+
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
