@@ -43,7 +43,7 @@ def assemble(
       preset: name of the preset, for the record.
       sampling: fields of `Sampling` that differ from its defaults.
       dtype: storage type of the weights; the other arrays keep every bit.
-      narrow: parts whose matrices are stored as int8 instead.
+      narrow: parts whose kernels are stored as int8 instead.
 
     Raises:
       BundleError: a part is missing, there twice, or does not fit the others.

@@ -202,7 +202,7 @@ def parser() -> Parser:
     c.add_argument("--sampling", default="{}", metavar="JSON", help="sampling defaults")
     c.add_argument("--dtype", choices=("float16", "float32"), default="float16")
     c.add_argument(
-        "--int8", nargs="+", default=[], metavar="PART", help="store matrices of these as int8"
+        "--int8", nargs="+", default=[], metavar="PART", help="store kernels of these as int8"
     )
     add_out(c)
     c = add("check", "Load a bundle and say what is in it.", kinds, "bundle_check")

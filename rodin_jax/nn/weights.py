@@ -4,7 +4,7 @@ A nested dict is stored flat, its keys joined with ``/``: ``{"params": {"Dense_0
 becomes the tensor ``params/Dense_0/kernel``. Files are written beside their target and moved into
 place, so a reader never sees half a file, and equal contents give equal bytes.
 
-A matrix may be stored as int8, ``kernel``, with a scale for each entry of its last axis,
+A tensor may be stored as int8, ``kernel``, with a scale for each entry of its last axis,
 ``kernel:scale``; it is read as their product.
 """
 
@@ -68,15 +68,16 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_levels(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as `save_params` stores them in a quarter of the space, for `load_params`.
+    """Parameters as `save_params` stores them in half the space of float16, for `load_params`.
 
-    Matrices become int8 with a scale for each entry of the last axis, which loses about one per
-    cent of a typical number; what has fewer axes becomes float16.
+    Tensors of three axes or more, the kernels of convolutions for the most part, become int8 with a
+    scale for each entry of the last axis, which loses about one per cent of a typical number.
+    Others become float16: a regression's matrices may be large numbers that nearly cancel.
     """
     stored: dict[str, Any] = {}
     for name, leaf in flatten(params).items():
         array = np.asarray(leaf)
-        if array.ndim < 2:
+        if array.ndim < 3:
             stored[name] = array.astype(np.float16)
             continue
         scale = np.abs(array.reshape(-1, array.shape[-1])).max(0) / _LEVELS
