@@ -67,7 +67,8 @@ def _altered(net: Visage, params: Any, looks: Looks, planes, z, delta, keys):
 def _pixels(net: Visage, faces: Float[Array, "n h w 4"], doubt: Float[Array, "h w"]):
     """The fields of a `Portrait` of the window."""
     faces = jnp.clip(faces, 0, 1).reshape(len(faces), -1, 4)
-    weight = 1 / (doubt + _CERTAIN * doubt.mean()).ravel()
+    # Squared: where coverage is in doubt its expectation is a haze that nobody has.
+    weight = 1 / (doubt + _CERTAIN * doubt.mean()).ravel() ** 2
     places = jnp.broadcast_to(_places(net), faces.shape[:2])
     weight = jnp.broadcast_to(weight / weight.mean(), faces.shape[:2])
     return faces[..., :3], faces[..., 3], places, weight
