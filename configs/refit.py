@@ -2,7 +2,7 @@ r"""Fits subjects again, each from what the latent of its front foretells of its
 
     python launch/main.py --config=configs/refit.py:nano --workdir=runs/nano/refit \
         --config.data_dir=data/nano --config.planes_dir=runs/nano/fit \
-        --config.eigenplanes_dir=runs/nano/eigenplanes --config.clip_dir=runs/nano/clip
+        --config.eigenplanes_dir=runs/nano/eigenplanes
 
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
@@ -23,13 +23,10 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
     config.data_dir = ""  # that the fit stage read
     config.planes_dir = ""  # workdir of the fit stage
     config.eigenplanes_dir = ""  # workdir of the eigenplanes stage, of those planes
-    config.clip_dir = ""  # workdir of the clip stage
     config.seed = 2
     config.device_per_core = True  # on a CPU, subjects are spread over its cores
 
     config.base_size = 32
-    config.mirror = True  # each subject also as its mirror image
-    config.bend = ml_collections.ConfigDict({"bumps": 1024, "coordinates": 64})
     config.steps = 400
     config.rate = 3e-2
     config.at_once = 1  # subjects on each device
@@ -55,7 +52,6 @@ def get_config(preset: str = "nano") -> ml_collections.ConfigDict:
 
     if preset == "smoke":
         config.base_size = 8
-        config.bend.update(bumps=6, coordinates=3)
         config.steps = 24
         config.options.update(rays=128, lowest=16, grid=16)
     elif preset != "nano":

@@ -67,7 +67,7 @@ for name in "${eigenplanes[@]}"; do
   # What the first fits let foretell of everybody is where everybody is fitted again from.
   stage "$name:first_$name" --config.planes_dir="$dir/fit" --config.clip_dir="$dir/clip"
   stage refit --config.data_dir="$dir/data" --config.planes_dir="$dir/fit" \
-    --config.clip_dir="$dir/clip" --config.eigenplanes_dir="$dir/first_$name"
+    --config.eigenplanes_dir="$dir/first_$name"
   fit=refit
   stage "$name" --config.planes_dir="$dir/$fit" --config.clip_dir="$dir/clip"
   beside=(--config.eigenplanes_dir="$dir/$name")

@@ -13,6 +13,7 @@ from rodin_jax.portrait import Portrait
 from rodin_jax.rendering import over
 
 _CERTAIN = 0.3  # nothing is surer than so much of the mean expected error
+_OPEN = 0.15  # coverage that is so far from none and from all is not asked for
 _SAMPLES = 32  # field evaluations a ray of a face that an edit starts from
 
 
@@ -67,11 +68,13 @@ def _altered(net: Visage, params: Any, looks: Looks, planes, z, delta, keys):
 def _pixels(net: Visage, faces: Float[Array, "n h w 4"], doubt: Float[Array, "h w"]):
     """The fields of a `Portrait` of the window."""
     faces = jnp.clip(faces, 0, 1).reshape(len(faces), -1, 4)
-    # Squared: where coverage is in doubt its expectation is a haze that nobody has.
-    weight = 1 / (doubt + _CERTAIN * doubt.mean()).ravel() ** 2
-    places = jnp.broadcast_to(_places(net), faces.shape[:2])
-    weight = jnp.broadcast_to(weight / weight.mean(), faces.shape[:2])
-    return faces[..., :3], faces[..., 3], places, weight
+    # Where it is open whether there is anybody, what is to be expected is a haze that nobody has.
+    alpha = jnp.round(faces[..., 3])
+    decided = 1 - jnp.minimum(jnp.abs(faces[..., 3] - alpha) / _OPEN, 1)
+    rgb = jnp.where(alpha[..., None] == 0, 1.0, faces[..., :3])
+    weight = decided / (doubt + _CERTAIN * doubt.mean()).ravel()
+    weight /= jnp.maximum(weight.mean(-1, keepdims=True), 1e-6)
+    return rgb, alpha, jnp.broadcast_to(_places(net), alpha.shape), weight
 
 
 def _places(net: Visage):

@@ -18,8 +18,7 @@ from rodin_jax.nn.text import TextPrior
 from rodin_jax.nn.unet import UNet
 from rodin_jax.nn.upsampler import Upsampler
 from rodin_jax.nn.visage import Visage
-from rodin_jax.train import detail, phrases
-from rodin_jax.train.components import components
+from rodin_jax.train import phrases, span
 from rodin_jax.train.export import read_export, write_export
 from rodin_jax.train.regression import follow
 from rodin_jax.train.text import straight
@@ -121,13 +120,12 @@ def eigenplanes_export(folder: Path) -> Path:
     net = CoefficientNet(**model)
     shapes = jax.eval_shape(net.init, jax.random.key(0), *inputs)["params"]
     params = jax.tree.map(lambda x: 0.3 * rng.standard_normal(x.shape, np.float32), shapes)
-    planes = rng.standard_normal((6, 3, BASE, BASE, CHANNELS)).astype(np.float32)
-    beyond = rng.standard_normal((6, 1, 3, SIZE, SIZE, CHANNELS)).astype(np.float32)
-    coefficients = rng.standard_normal((6, 1, 3)).astype(np.float32)
-    learned = detail.learn(beyond, coefficients, rank=2, kept=0.9)[0]
-    followed = follow(coefficients, rng.standard_normal((6, 1, DIM)), np.zeros(3), bumps=4)
-    found = components(planes, 3) | followed.arrays
-    arrays = weights.flatten({"eigenplanes": found | {"detail": learned}})
+    planes = rng.standard_normal((6, 1, 3, SIZE, SIZE, CHANNELS)).astype(np.float32)
+    even = np.ones(planes.shape[2:], np.float32)
+    found = span.learn(planes, even, size=BASE, rank=3, kept=0.9, finer=2, finer_kept=0.9)
+    z = rng.standard_normal((6, 1, DIM))
+    followed = follow(found.coefficients(planes), z, found.arrays["mean"], bumps=4)
+    arrays = weights.flatten({"eigenplanes": found.arrays | followed.arrays})
     process = dict(schedule="cosine", steps=20, prediction="eps", learned_variance=False)
     write_export(folder, "eigenplanes", model, params, process, arrays)
     return folder

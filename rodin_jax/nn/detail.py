@@ -5,6 +5,7 @@ alike much of that follows, by a line, from the coefficients of the low planes' 
 there are glasses there are thin rims. The upsampler then has to say only what a line cannot.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,10 +60,7 @@ def unpack(stored: Mapping[str, Any], rank: int) -> Detail:
         raise ValueError(f"tensors '{where}/mean' and '{where}/basis' are missing")
     places, r = known["basis"]
     weights.check_shapes(stored, {"places": (places,), "scale": (r,), "slope": (rank, r)}, where)
-    if places and not 0 <= np.min(stored["places"]) <= np.max(stored["places"]) < np.prod(
-        known["mean"]
-    ):
-        raise ValueError(f"tensor '{where}/places' reaches beyond the planes")
+    weights.check_places(stored["places"], math.prod(known["mean"]), f"{where}/places")
     return Detail(
         jnp.asarray(stored["mean"], jnp.float32),
         jnp.asarray(stored["places"], jnp.int32),

@@ -113,25 +113,34 @@ def unpack(stored: Mapping[str, Any], numbers: int, rank: int, dim: int = 1) -> 
     """Eigenplanes from a file's arrays, the ``basis`` as int8.
 
     Each component has a ``scale`` of its own. That loses about two per cent of a typical number,
-    which no direction among some ten thousand dimensions notices, and saves three quarters.
+    which no direction among some ten thousand dimensions notices, and saves three quarters. Where
+    there are ``places``, the basis has rows for those numbers of the planes alone.
 
     Args:
-      stored: what `rodin_jax.train.components.components` made, and `follow` of
-        `rodin_jax.train.regression`, and under ``detail`` perhaps what `rodin_jax.train.detail`
-        learned. Without what `follow` made, latents say nothing.
+      stored: what `rodin_jax.train.span` learned, and `follow` of `rodin_jax.train.regression`.
+        Without what the second made, latents say nothing.
       numbers: of a set of planes.
       rank: how many components there should be.
       dim: of the latents.
 
     Raises:
-      ValueError: an array is missing, of another shape, or a variance not positive.
+      ValueError: an array is missing, of another shape, a variance not positive, or a place outside
+        of the planes.
     """
-    shapes = {"basis": (numbers, rank), "scale": (rank,), "rest": (numbers,)}
+    places = stored.get("places")
+    rows = numbers if places is None else np.size(places)
+    shapes = {"basis": (rows, rank), "scale": (rank,), "rest": (numbers,)}
     weights.check_shapes(stored, shapes, "eigenplanes")
+    basis = np.asarray(stored["basis"], np.float32) * np.asarray(stored["scale"])
+    if places is not None:
+        weights.check_places(places, numbers, "eigenplanes/places")
+        whole = np.zeros((numbers, rank), np.float32)
+        whole[np.asarray(places)] = basis
+        basis = whole
     if not stored.keys() & {"slope", "told"} and "spectrum" in stored:
         stored = {**stored, "slope": np.zeros((dim, rank)), "told": stored["spectrum"]}
     return EigenPlanes(
-        jnp.asarray(stored["basis"], jnp.float32) * stored["scale"],
+        jax.device_put(basis),
         jnp.asarray(stored["rest"], jnp.float32),
         lines.unpack(stored, rank, dim, "eigenplanes"),
         details.unpack(weights.group(stored, "detail"), rank) if "detail" in stored else None,

@@ -221,3 +221,12 @@ def check_shapes(
     for name, shape in shapes.items():
         if getattr(stored.get(name), "shape", None) != shape:
             raise ValueError(f"tensor '{where}/{name}' {list(shape)} is missing")
+
+
+def check_places(places: Any, numbers: int, where: str) -> None:
+    """Raises ValueError if one of these places is not among so many numbers."""
+    places = np.asarray(places)
+    if places.ndim != 1 or not np.issubdtype(places.dtype, np.integer):
+        raise ValueError(f"tensor '{where}' is no list of whole numbers")
+    if places.size and not 0 <= places.min() <= places.max() < numbers:
+        raise ValueError(f"tensor '{where}' reaches beyond the planes")

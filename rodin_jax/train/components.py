@@ -12,33 +12,47 @@ _LEVELS = 127  # of int8, to either side
 def components(planes: Float[np.ndarray, "n *m"], rank: int) -> dict[str, np.ndarray]:
     """The first principal components as they are stored, see `rodin_jax.nn.eigenplanes.unpack`.
 
-    From the eigenvectors of the n x n matrix of inner products, so n planes must fit in memory.
-    Whatever else has numbers has components likewise.
+    All examples must fit in memory; whatever else has numbers has components likewise.
 
     Raises:
-      ValueError: fewer planes than components.
+      ValueError: fewer examples than components.
     """
-    if len(planes) <= rank:
-        raise ValueError(f"{len(planes)} planes have fewer than {rank} principal components")
     x = planes.reshape(len(planes), -1)
     mean = x.mean(0)
     centred = x - mean
+    basis, scale = in_levels(directions(centred, rank))
+    spectrum = (centred @ (basis * scale)).var(0)
+    return {"basis": basis, "scale": scale, "spectrum": spectrum, **about(mean, basis * scale)}
+
+
+def directions(centred: Float[np.ndarray, "n m"], rank: int) -> Float[np.ndarray, "m k"]:
+    """The unit vectors along which centred examples vary most, from their inner products.
+
+    Raises:
+      ValueError: fewer examples than directions.
+    """
+    if len(centred) <= rank:
+        raise ValueError(f"{len(centred)} examples have fewer than {rank} principal components")
     values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
     values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
-    basis = (centred.T @ vectors.astype(np.float32)) / np.sqrt(values).astype(np.float32)
+    return (centred.T @ vectors.astype(np.float32)) / np.sqrt(values).astype(np.float32)
+
+
+def in_levels(
+    basis: Float[np.ndarray, "m k"],
+) -> tuple[np.ndarray, Float[np.ndarray, "k"]]:
+    """Unit columns as int8, and scales by which they have that length again."""
     scale = np.abs(basis).max(0) / _LEVELS
     stored = np.round(basis / scale).astype(np.int8)
     # Of the components as they will be read, whose length rounding has changed a little.
-    scale = scale / np.linalg.norm(stored * scale, axis=0)
-    read = (stored * scale).astype(np.float32)
-    rest = mean - read @ (mean @ read)
-    return {
-        "basis": stored,
-        "scale": scale.astype(np.float32),
-        "mean": mean @ read,
-        "spectrum": (centred @ read).var(0),
-        "rest": rest.astype(np.float16),
-    }
+    length = np.linalg.norm(stored.astype(np.float32), axis=0)
+    return stored, (np.linalg.norm(basis, axis=0) / length).astype(np.float32)
+
+
+def about(mean: Float[np.ndarray, "m"], basis: Float[np.ndarray, "m k"]) -> dict[str, np.ndarray]:
+    """The coefficients of a set's mean, and what is outside of the basis' span."""
+    c = mean @ basis
+    return {"mean": c, "rest": (mean - basis @ c).astype(np.float16)}
 
 
 def explained(eigen: EigenPlanes, planes: Float[np.ndarray, "*n 3 h w c"]) -> float:

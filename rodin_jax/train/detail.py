@@ -1,45 +1,49 @@
-"""Learning the detail of full planes that the coefficients of low ones foretell."""
+"""What of full planes low ones have no texels for, as it is stored; see `rodin_jax.nn.detail`."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from rodin_jax.train.components import components
-from rodin_jax.train.regression import follow
+from rodin_jax.train.components import in_levels
 
 
 def learn(
-    beyond: Float[np.ndarray, "n v 3 h w c"],
-    coefficients: Float[np.ndarray, "n v k"],
+    beyond: Float[np.ndarray, "m k"],
+    mean: Float[np.ndarray, "3 h w c"],
+    deviation: Float[np.ndarray, "k"],
+    weight: Float[np.ndarray, "m"],
     *,
     rank: int,
     kept: float,
-) -> tuple[dict[str, np.ndarray], float]:
-    """The arrays of a `rodin_jax.nn.detail.Detail`, and the share of the detail that they foretell.
+) -> dict[str, np.ndarray]:
+    """The arrays of a `rodin_jax.nn.detail.Detail`: a matrix as the product of two narrow ones.
 
     Args:
-      beyond: full planes less the resized low ones, normalised, of n people in v views.
-      coefficients: of their low planes, about the mean.
-      rank: components of the detail.
-      kept: share of what is foretold, in places that vary most; the other places stay at the mean.
+      beyond: how the detail changes with each coefficient of the low planes.
+      mean: the detail of everybody.
+      deviation: of the coefficients.
+      weight: how much each number of the detail counts.
+      rank: of the product.
+      kept: share of the variance, in places that vary most; the other places stay at the mean.
     """
-    every = beyond.reshape(-1, *beyond.shape[2:])
-    packed = components(every, rank)
-    basis = packed["basis"] * packed["scale"]
-    mean = basis @ packed["mean"] + packed["rest"]
-    seen = (beyond.reshape(*beyond.shape[:2], -1) - mean) @ basis
-    line = follow(seen, coefficients, np.zeros(rank, np.float32)).arrays
-    slope = line["slope"].astype(np.float32)
-    rows = coefficients.reshape(-1, coefficients.shape[-1]) @ slope
-    varies = np.einsum("mr,rs,ms->m", basis, rows.T @ rows / len(rows), basis, optimize=True)
-    order = np.argsort(varies)[::-1]
-    enough = np.searchsorted(np.cumsum(varies[order]), kept * varies.sum()) + 1
-    places = np.sort(order[:enough])
-    arrays = {
-        "mean": mean.reshape(every.shape[1:]).astype(np.float16),
-        "places": places.astype(np.int32),
-        "basis": packed["basis"][places],
-        "scale": packed["scale"],
-        "slope": line["slope"],
+    # The best product is of the first singular vectors, were coefficients and numbers all alike.
+    even = beyond * deviation * weight[:, None]
+    vectors = np.linalg.eigh((even.T @ even).astype(np.float64))[1][:, ::-1][:, :rank]
+    vectors = vectors.astype(np.float32)
+    basis = (beyond * deviation) @ vectors
+    places = varying(basis * weight[:, None], kept)
+    stored, scale = in_levels(basis[places])
+    return {
+        "mean": mean.astype(np.float16),
+        "places": places,
+        "basis": stored,
+        "scale": scale,
+        "slope": (vectors / deviation[:, None]).astype(np.float16),
     }
-    whole = np.square(every.reshape(len(every), -1) - mean).sum() / len(every)
-    return arrays, float((seen.var((0, 1)).sum() - line["told"].sum()) / whole)
+
+
+def varying(columns: Float[np.ndarray, "m k"], kept: float) -> Int[np.ndarray, "p"]:
+    """The fewest rows that have the share ``kept`` of all squares, in rising order."""
+    squares = np.square(columns).sum(1)
+    order = np.argsort(squares)[::-1]
+    enough = np.searchsorted(np.cumsum(squares[order]), kept * squares.sum()) + 1
+    return np.sort(order[:enough]).astype(np.int32)

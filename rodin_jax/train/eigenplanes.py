@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,46 +16,54 @@ from rodin_jax.diffusion import schedules
 from rodin_jax.nn import weights
 from rodin_jax.nn.eigenplanes import CoefficientNet, Inside, unpack
 from rodin_jax.nn.line import Line, somebody
-from rodin_jax.train import detail, export, fitted, latents, portraits, stage
+from rodin_jax.train import export, fitted, latents, portraits, span, stage
 from rodin_jax.train import state as train_state
-from rodin_jax.train.components import components, explained
+from rodin_jax.train.importance import importance
 from rodin_jax.train.regression import follow
 
 PART = "eigenplanes"
+FORETOLD = "foretold.safetensors"  # what latents foretell of each subject, in its store's order
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
-    """Takes the components of ``config.planes_dir``'s planes and trains on their coefficients."""
-    store = fitted.open_store(config.planes_dir, [config.base_size])
+    """Takes the components of ``config.planes_dir``'s planes and trains on their coefficients.
+
+    Besides the export, `FORETOLD` has what latents foretell of everybody, learned from the others.
+    """
     size = config.base_size
-    planes = normalised(store, store.statistics(size), size, mirrored=config.mirror)
+    store = fitted.open_store(config.planes_dir, [size])
+    scale = store.statistics(size)
+    planes = normalised(store, scale, store.shape[1], mirrored=config.mirror)
     z = latents.subject_latents(store, config.clip_dir, mirrored=config.mirror)
     unseen = round(config.unseen * len(store))
     seen = slice(None, len(store) - unseen)
-    learned = planes[seen].reshape(-1, *planes.shape[2:])
-    packed = components(learned, config.model.rank)
-    eigen = unpack(packed, len(packed["basis"]), config.model.rank)
-    shares = explained(eigen, learned), explained(eigen, planes[len(store) - unseen :])
-    logging.info("%d eigenplanes hold %.1f %% of the variance", config.model.rank, 100 * shares[0])
+    weight = importance(
+        store, fitted.Decoded(config.planes_dir), scale.std, **config.importance.to_dict()
+    )
+    found = span.learn(
+        planes[seen], weight, size=size, rank=config.model.rank, **config.span.to_dict()
+    )
+    shares = found.explained(planes[seen]), found.explained(planes[len(store) - unseen :])
+    logging.info("%d eigenplanes hold %.1f %% of what is seen", config.model.rank, 100 * shares[0])
 
-    coefficients = np.asarray(eigen.coefficients(jnp.asarray(planes)))
-    followed = follow(coefficients[seen], z[seen], packed["mean"], **config.bend.to_dict())
+    coefficients = found.coefficients(planes)
+    del planes
+    packed = found.arrays
+    followed = follow(
+        coefficients[seen], z[seen], packed["mean"], counts=found.counts(), **config.bend.to_dict()
+    )
     packed |= followed.arrays
-    line = unpack(packed, len(packed["basis"]), config.model.rank, z.shape[-1]).line
-    figures = {}
-    if config.detail.rank:
-        beyond = normalised(store, store.statistics(size), store.shape[1], mirrored=config.mirror)
-        for one, low in zip(beyond, planes, strict=True):
-            one -= np.asarray(triplanes.resize(jnp.asarray(low), store.shape[1]))
-        packed["detail"], share = detail.learn(
-            beyond[seen], coefficients[seen] - packed["mean"], **config.detail.to_dict()
-        )
-        del beyond
-        figures["detail_foretold"] = round(share, 4)
-        logging.info("the coefficients foretell %.1f %% of the detail", 100 * share)
+    numbers = 3 * size**2 * store.shape[-1]
+    line = unpack(packed, numbers, config.model.rank, z.shape[-1]).line
     left = float(line.told.sum() / line.spectrum.sum())
     logging.info("latents leave %.1f %% of that to be guessed", 100 * left)
-    examples = _as_if_unseen(line, z[seen], followed.unseen_errors())
+    foretold = np.array(line.prior(jnp.asarray(z.reshape(-1, z.shape[-1])))[0])
+    foretold = foretold.reshape(coefficients.shape)
+    # As far from it as if the line had not seen them; what is left is foretold by the others.
+    left_out = followed.unseen_errors()
+    examples = portraits.Rows(coefficients=_rows(foretold[seen] + left_out), z=_rows(z[seen]))
+    foretold[seen] = coefficients[seen] - left_out
+    weights.save_params(Path(workdir) / FORETOLD, {"coefficients": foretold[:, 0]}, dtype="float16")
     schedule = schedules.make(config.process.schedule, config.process.steps)
     model_options = config.model.to_dict()
     net = CoefficientNet(**model_options)
@@ -70,13 +79,13 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     one = (jnp.zeros((1, net.rank)), jnp.zeros(1, jnp.int32), jnp.zeros((1, z.shape[-1])))
     params = stage.initial(net, init_key, *one)
     done = stage.train(config, workdir, loss_fn, params, train_key, examples)
-    figures |= {
+    figures = {
         "subjects": len(store) - unseen,
         "variance_held": round(shares[0], 4),
         "left_by_latents": round(left, 4),
     }
     if unseen:
-        rest = [jnp.asarray(x[-unseen:].reshape(-1, x.shape[-1])) for x in (coefficients, z)]
+        rest = [jnp.asarray(_rows(x[-unseen:])) for x in (coefficients, z)]
         figures["variance_held_unseen"] = round(shares[1], 4)
         figures["loss_unseen"] = round(unseen_loss(net, done.weights, line, schedule, *rest), 4)
         logging.info("of %d people it has not seen: %s", unseen, figures)
@@ -91,11 +100,8 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     )
 
 
-def _as_if_unseen(line: Line, z, errors) -> portraits.Rows:
-    """Coefficients as far from what is foretold of them as if the line had not seen the people."""
-    z, errors = (x.reshape(-1, x.shape[-1]) for x in (z, errors))
-    foretold = np.asarray(line.prior(jnp.asarray(z))[0])
-    return portraits.Rows(coefficients=foretold + errors, z=z)
+def _rows(x: Float[np.ndarray, "n v k"]) -> Float[np.ndarray, "nv k"]:
+    return x.reshape(-1, x.shape[-1])
 
 
 def load(directory: str | os.PathLike) -> Inside:
@@ -110,7 +116,7 @@ def load(directory: str | os.PathLike) -> Inside:
     params = jax.tree.map(jnp.asarray, found.params)
     net = CoefficientNet(**found.model)
     dim = len(params["latent"]["kernel"])  # there is no slope in exports of before there was one
-    return Inside(unpack(stored, len(stored["basis"]), net.rank, dim), params, net)
+    return Inside(unpack(stored, len(stored["rest"]), net.rank, dim), params, net)
 
 
 def normalised(

@@ -3,18 +3,17 @@
 import dataclasses
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from rodin_jax import triplanes
 from rodin_jax.data.planes import PlanesStore, PlaneStatistics
+from rodin_jax.nn import weights
 from rodin_jax.nn.eigenplanes import EigenPlanes
-from rodin_jax.train import latents
-from rodin_jax.train.eigenplanes import normalised
-from rodin_jax.train.regression import follow
+from rodin_jax.train import eigenplanes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,30 +54,22 @@ def _planes(eigenplanes: EigenPlanes, scale: PlaneStatistics, c, size: int):
     return scale.denormalise(triplanes.resize(low, size) if fine is None else fine)[0]
 
 
-def foretell(
-    store: PlanesStore,
-    eigenplanes: EigenPlanes,
-    clip_dir: str | os.PathLike,
-    *,
-    size: int,
-    mirrored: bool,
-    bend: Mapping[str, int],
-) -> Foretold:
-    """What the latents of fitted subjects foretell of each, learned from the others alone.
+def read(store: PlanesStore, eigenplanes_dir: str | os.PathLike, *, size: int) -> Foretold:
+    """What the eigenplanes stage let latents foretell of each subject, from the others alone.
 
     Args:
       store: the subjects as they were fitted first, with statistics of ``size``.
-      eigenplanes: of them, at ``size`` texels.
-      clip_dir: workdir of the clip stage.
+      eigenplanes_dir: workdir of that stage, run on them.
       size: of low planes.
-      mirrored: whether mirror images are people too.
-      bend: options of `rodin_jax.train.regression.follow`.
+
+    Raises:
+      FileNotFoundError: the stage has not been run there.
+      ValueError: it was run on other subjects.
     """
-    scale = store.statistics(size)
-    planes = normalised(store, scale, size, mirrored=mirrored)
-    z = latents.subject_latents(store, clip_dir, mirrored=mirrored)
-    c = np.asarray(eigenplanes.coefficients(jnp.asarray(planes)))
-    followed = follow(c, z, np.asarray(eigenplanes.line.mean), **bend)
-    told = (c - followed.unseen_errors())[:, 0]
+    known = eigenplanes.load(eigenplanes_dir).eigenplanes
+    shape = {"coefficients": (len(store), known.basis.shape[1])}
+    told = weights.load_params(Path(eigenplanes_dir) / eigenplanes.FORETOLD)
+    weights.check_shapes(told, shape, eigenplanes.FORETOLD)
     rows = {name: row for row, name in enumerate(store.ids())}
-    return Foretold(eigenplanes, scale, store.shape[1], told, rows)
+    c = np.asarray(told["coefficients"])
+    return Foretold(known, store.statistics(size), store.shape[1], c, rows)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import ml_collections
 
-from rodin_jax.train import eigenplanes, fitted, fitting
+from rodin_jax.train import fitted, fitting, foretold
 from rodin_jax.train.fit import FitIn, export_decoder, fit_all
 from rodin_jax.train.fitter import Fitter, in_this_process
-from rodin_jax.train.foretold import foretell
 
 
 def run(
@@ -32,14 +31,7 @@ def run(
         raise ValueError("config.data_dir is empty, expected the folder that was fitted first")
     store = fitted.open_store(config.planes_dir, [config.base_size])
     decoded = fitted.Decoded(config.planes_dir)
-    start = foretell(
-        store,
-        eigenplanes.load(config.eigenplanes_dir).eigenplanes,
-        config.clip_dir,
-        size=config.base_size,
-        mirrored=config.mirror,
-        bend=config.bend.to_dict(),
-    )
+    start = foretold.read(store, config.eigenplanes_dir, size=config.base_size)
     fitter = Fitter(
         config.data_dir, decoded.decoder, decoded.params, start,
         fitting.FitOptions(**config.options.to_dict()), config.steps, config.rate,

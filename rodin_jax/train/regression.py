@@ -57,6 +57,7 @@ def follow(
     *,
     bumps: int = 0,
     coordinates: int = 64,
+    counts: Float[np.ndarray, "k"] | None = None,
 ) -> Followed:
     """How coefficients follow conditions: a line's slope, and the variances that it leaves.
 
@@ -73,8 +74,10 @@ def follow(
       mean: what coefficients are measured from.
       bumps: at most so many; with 0 the line stays straight.
       coordinates: in which people are compared there.
+      counts: how much the square of each coefficient's error counts; by default all alike.
     """
-    c, dim = coefficients - mean, z.shape[-1]
+    unit = np.ones_like(mean) if counts is None else np.sqrt(counts)
+    c, dim = (coefficients - mean) * unit, z.shape[-1]
     learn = _straight
     strength, told = _foretold(c, z, learn)
     if bumps:
@@ -82,14 +85,14 @@ def follow(
         strength, told = _foretold(c, z, learn)
     features = learn(_rows(c), _rows(z))
     shown = features(_rows(z))
-    weights = _ridge(_rows(c), shown)(strength)
+    weights = _ridge(_rows(c), shown)(strength) / unit
     arrays = {
         "slope": weights[:dim].astype(np.float16),
-        "told": np.maximum(told, 1e-6).astype(np.float32),
+        "told": np.maximum(told / unit**2, 1e-6).astype(np.float32),
     }
     if bumps:
         arrays["bend"] = features.stored(weights[dim:])
-    errors = c - (shown @ weights).reshape(c.shape)
+    errors = c / unit - (shown @ weights).reshape(c.shape)
     return Followed(arrays, shown.reshape(*z.shape[:2], -1), errors, strength)
 
 

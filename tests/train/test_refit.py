@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rodin_jax import occupancy, triplanes
+from rodin_jax import occupancy
 from rodin_jax.data import builder
 from rodin_jax.data.planes import PlanesStore
+from rodin_jax.nn import weights
 from rodin_jax.nn.eigenplanes import unpack
-from rodin_jax.train import eigenplanes, fit, fitted, fitting, refit
+from rodin_jax.train import eigenplanes, fit, fitted, fitting, foretold, latents, refit
 from rodin_jax.train.components import components
 from rodin_jax.train.fitter import training_views
-from rodin_jax.train.foretold import foretell
 from rodin_jax.train.refitting import refit_planes
 
 KEY = jax.random.key(0)
@@ -97,19 +97,33 @@ def test_variation_and_decay_are_those_of_the_way(first, scenes):
     np.testing.assert_allclose(shifted, free + 3 * 0.25, rtol=1e-5)
 
 
-def test_planes_have_the_coefficients_that_are_foretold(first, clip_run):
+@pytest.fixture(scope="module")
+def second(first, clip_run, get_config, tmp_path_factory):
+    """The work folder of their eigenplanes."""
+    config = get_config("eigenplanes", "smoke")
+    config.planes_dir, config.clip_dir = str(first), str(clip_run)
+    folder = tmp_path_factory.mktemp("second")
+    eigenplanes.run(config, folder)
+    return folder
+
+
+def test_planes_have_the_coefficients_that_are_foretold(first, second, clip_run):
     store = fitted.open_store(first, [8])
-    scale = store.statistics(8)
-    low = eigenplanes.normalised(store, scale, 8, mirrored=True)
-    eigen = unpack(components(low.reshape(-1, *low.shape[2:]), 4), low[0, 0].size, 4, 6)
-    known = foretell(
-        store, eigen, clip_run, size=8, mirrored=True, bend={"bumps": 0, "coordinates": 3}
-    )
-    for name, told in zip(store.ids(), known.coefficients, strict=True):
-        wanted = triplanes.resize(scale.denormalise(eigen.low(jnp.asarray(told[None]), 4)), 16)[0]
+    known = foretold.read(store, second, size=8)
+    eigen, scale = eigenplanes.load(second).eigenplanes, store.statistics(8)
+    told = jnp.asarray(known.coefficients)
+    fine = scale.denormalise(eigen.fine(eigen.low(told, 4)))
+    for name, wanted in zip(store.ids(), fine, strict=True):
         np.testing.assert_allclose(known(name), wanted, atol=1e-5)
+    # Of those that the line has not seen, simply what it says.
+    z = latents.subject_latents(store, clip_run, mirrored=False)[-2:, 0]
+    np.testing.assert_allclose(told[-2:], eigen.line.prior(jnp.asarray(z))[0], rtol=2e-3, atol=1e-3)
     with pytest.raises(ValueError, match="'nobody' was not among those"):
         known("nobody")
+    weights.save_params(second / eigenplanes.FORETOLD, {"coefficients": told[1:]})
+    with pytest.raises(ValueError, match=r"foretold.safetensors/coefficients' .* is missing"):
+        foretold.read(store, second, size=8)
+    weights.save_params(second / eigenplanes.FORETOLD, {"coefficients": told})
 
 
 def test_low_planes_of_coefficients():
@@ -120,15 +134,12 @@ def test_low_planes_of_coefficients():
     np.testing.assert_allclose(eigen.low(c, 2), planes, atol=0.05)  # bytes
 
 
-def test_people_are_fitted_again(first, data, clip_run, get_config, tmp_path):
-    config = get_config("eigenplanes", "smoke")
-    config.planes_dir, config.clip_dir = str(first), str(clip_run)
-    eigenplanes.run(config, tmp_path / "eigenplanes")
+def test_people_are_fitted_again(first, second, data, get_config, tmp_path):
     config = get_config("refit", "smoke")
     with pytest.raises(ValueError, match="data_dir is empty"):
         refit.run(config, tmp_path / "again")
-    config.data_dir, config.planes_dir, config.clip_dir = data, str(first), str(clip_run)
-    config.eigenplanes_dir, config.steps = str(tmp_path / "eigenplanes"), 80
+    config.data_dir, config.planes_dir = data, str(first)
+    config.eigenplanes_dir, config.steps = str(second), 80
     refit.run(config, tmp_path / "again")
     before, after = PlanesStore(first / "planes"), PlanesStore(tmp_path / "again" / "planes")
     assert after.ids() == before.ids() and after.shape == before.shape

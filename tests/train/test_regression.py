@@ -89,3 +89,19 @@ def test_with_a_bump_for_everybody_it_is_the_mean_of_a_gaussian_process(curved):
         solved = np.linalg.solve(covariance(x, x) + strength * np.eye(len(x)), y)
         errors.append(np.abs(said - covariance(fresh, x) @ solved).max())
     assert min(errors) < 0.02
+
+
+def test_coefficients_count_as_they_are_told_to():
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((80, 2, 5)).astype(np.float32)
+    c = (z @ rng.standard_normal((5, 3)) + rng.standard_normal((80, 2, 3))).astype(np.float32)
+    counts, mean = np.float32([0.01, 1.0, 25.0]), np.zeros(3, np.float32)
+    for bumps in (0, 10):
+        told = follow(c, z, mean, bumps=bumps, coordinates=3, counts=counts)
+        scaled = follow(c * np.sqrt(counts), z, mean, bumps=bumps, coordinates=3)
+        unit = np.sqrt(counts)
+        assert told.strength == scaled.strength
+        np.testing.assert_allclose(told.errors, scaled.errors / unit, atol=1e-5)
+        np.testing.assert_allclose(told.arrays["told"], scaled.arrays["told"] / counts, rtol=1e-5)
+        wanted = scaled.arrays["slope"].astype(np.float32) / unit
+        np.testing.assert_allclose(told.arrays["slope"], wanted, rtol=2e-3, atol=2e-3)
