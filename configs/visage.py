@@ -6,8 +6,9 @@ r"""The face that a latent foretells, as a picture; planes are corrected toward 
 | preset | hardware | time | figure to expect |
 | --- | --- | --- | --- |
 | smoke | 2 CPU cores | 10 s | it runs |
-| nano | 2 CPU cores | 5 min | see below |
+| nano | 2 CPU cores | 8 min | 19.7 dB of the faces of people it has not seen |
 
+That is with 8413 people; 1231 give 19.5 dB where 8791 give 20.6 (of the face without the hair).
 For small sets, as `eigenplanes` is; ``small`` and ``paper`` have none.
 """
 
