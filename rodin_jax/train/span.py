@@ -96,28 +96,36 @@ def learn(
     low = _resized(full, shape, size)
     low_weight = np.sqrt(_resized(w[:, None] ** 2, shape, size))
     places = detail.varying(low * a.std(0) * low_weight, kept)
-    columns, mixing = np.linalg.qr(low[places])
-    turned = a @ mixing.T
-    turn = np.linalg.eigh((turned.T @ turned).astype(np.float64))[1][:, ::-1].astype(np.float32)
-    c, within = turned @ turn, np.linalg.inv(turn.T @ mixing).astype(np.float32)
-    deviation = c.std(0)
-    stored, scale = components.in_levels(columns @ turn)
-    thin = np.zeros_like(low)
-    thin[places] = stored * scale
-    low_mean = _resized(mean[:, None], shape, size)[:, 0]
-    beyond = full @ within - _resized(thin, (3, size, size, shape[-1]), shape[1])
-    beyond_mean = mean - _resized(low_mean[:, None], (3, size, size, shape[-1]), shape[1])[:, 0]
+    mixing = _upright(low[places], a)
+    within, deviation = np.linalg.inv(mixing), (a @ mixing.T).std(0)
+    stored, scale = components.in_levels(low[places] @ within)
+    basis = np.zeros_like(low)
+    basis[places] = stored * scale
+
+    low_shape, low_mean = (3, size, size, shape[-1]), _resized(mean[:, None], shape, size)
+    beyond = full @ within - _resized(basis, low_shape, shape[1])
+    beyond_mean = mean - _resized(low_mean, low_shape, shape[1])[:, 0]
     arrays = {
         "basis": stored,
         "scale": scale,
         "places": places,
         "spectrum": deviation**2,
-        **components.about(low_mean, thin),
+        **components.about(low_mean[:, 0], basis),
         "detail": detail.learn(
             beyond, beyond_mean.reshape(shape), deviation, w, rank=finer, kept=finer_kept
         ),
     }
-    return Span(arrays, mean, unit * w[:, None] @ (turn.T @ mixing).T, within, w)
+    return Span(arrays, mean, unit * w[:, None] @ mixing.T, within, w)
+
+
+def _upright(
+    low: Float[np.ndarray, "o k"], a: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, "k k"]:
+    """M, after which low parts ``low M^-1`` are orthonormal, and ``M a`` uncorrelated and falls."""
+    mixing = np.linalg.qr(low, mode="r")
+    turned = a @ mixing.T
+    turn = np.linalg.eigh((turned.T @ turned).astype(np.float64))[1][:, ::-1]
+    return (turn.T @ mixing).astype(np.float32)
 
 
 def _resized(
