@@ -26,7 +26,8 @@ def before(rgba: np.ndarray, colour) -> np.ndarray:
 
 def box(portrait) -> np.ndarray:
     """Top, bottom, left and right of the person, as shares of the edge."""
-    person = np.asarray(portrait.alpha) > 0.5
+    assert (portrait.places == np.arange(SIZE**2)).all() and (portrait.weight == 1).all()
+    person = np.asarray(portrait.alpha).reshape(SIZE, SIZE) > 0.5
     rows, columns = (np.flatnonzero(person.any(axis)) for axis in (1, 0))
     return np.array([rows[0], rows[-1] + 1, columns[0], columns[-1] + 1]) / SIZE
 
@@ -35,7 +36,7 @@ def box(portrait) -> np.ndarray:
 def test_people_before_nothing_and_before_one_colour_are_known(colour):
     picture = bust() if colour is None else before(bust(), colour)
     portrait = portrait_of(cut_out(picture))
-    np.testing.assert_allclose(portrait.rgb[0], 1.0, atol=0.01)
+    np.testing.assert_allclose(portrait.rgb[:SIZE], 1.0, atol=0.01)
     # 200 rows by 160 columns: in the middle of a square of 200.
     np.testing.assert_allclose(box(portrait), [0.13, 0.98, 0.34, 0.66], atol=0.01)
 
@@ -93,8 +94,9 @@ def test_others_are_brought_to_the_middle_at_the_usual_height(colour, place):
     assert (right - left) / (bottom - top) == pytest.approx(wide, rel=0.05)
     # Red above blue, as before, and nothing else mixed in.
     middle = SIZE // 2
-    np.testing.assert_allclose(portrait.rgb[middle - 20, middle], [0.78, 0.04, 0.04], atol=0.03)
-    np.testing.assert_allclose(portrait.rgb[middle + 20, middle], [0.04, 0.04, 0.78], atol=0.03)
+    rgb = portrait.rgb.reshape(SIZE, SIZE, 3)
+    np.testing.assert_allclose(rgb[middle - 20, middle], [0.78, 0.04, 0.04], atol=0.03)
+    np.testing.assert_allclose(rgb[middle + 20, middle], [0.04, 0.04, 0.78], atol=0.03)
 
 
 def test_training_pictures_stay_as_they_are():
