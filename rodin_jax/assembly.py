@@ -91,9 +91,10 @@ def assemble(
         (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
         shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
         for name, part in found.items():
-            stored = jax.tree.map(lambda x: np.asarray(x).astype(dtype), part.params)
             if name in narrow:
                 stored = weights.in_levels(part.params)
+            else:
+                stored = jax.tree.map(lambda x: np.asarray(x).astype(dtype), part.params)
             arrays = {key: _narrowed(array) for key, array in part.arrays.items()}
             tree = {"params": stored, **weights.unflatten(arrays)}
             try:

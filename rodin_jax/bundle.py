@@ -156,10 +156,9 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
     clip_file = folder / "clip.safetensors"
     clip = parts["clip"].module
     for name in ("latent", "text", "visage"):
-        module = parts[name].module if name in parts else clip
-        if module.dim != clip.dim:
+        if name in parts and (dim := parts[name].module.dim) != clip.dim:
             raise BundleError(
-                f"{folder / 'config.json'}: field parts.{name}.model.dim is {module.dim}, "
+                f"{folder / 'config.json'}: field parts.{name}.model.dim is {dim}, "
                 f"expected clip's {clip.dim}"
             )
     try:

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -80,10 +81,17 @@ def in_levels(params: Mapping[str, Any]) -> dict[str, Any]:
         if array.ndim < 3:
             stored[name] = array.astype(np.float16)
             continue
-        scale = np.abs(array.reshape(-1, array.shape[-1])).max(0) / _LEVELS
-        stored[name] = np.round(array / np.maximum(scale, 1e-30)).astype(np.int8)
-        stored[name + _SCALE] = scale.astype(np.float32)
+        stored[name], stored[name + _SCALE] = levels(array)
     return unflatten(stored)
+
+
+def levels(
+    array: Float[np.ndarray, "*s k"],
+) -> tuple[Int8[np.ndarray, "*s k"], Float[np.ndarray, "k"]]:
+    """Whole numbers, and a scale for each entry of the last axis: their product is nearly it."""
+    scale = np.abs(array.reshape(-1, array.shape[-1])).max(0) / _LEVELS
+    stored = np.round(array / np.maximum(scale, 1e-30)).astype(np.int8)
+    return stored, scale.astype(np.float32)
 
 
 def save_params(
@@ -136,11 +144,11 @@ def load_params(path: str | os.PathLike, like: Mapping[str, Any] | None = None) 
     except (SafetensorError, OSError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: not a readable safetensors file ({reason})") from error
+    flat = {name: _loaded(path, name, x) for name, x in _from_levels(path, flat).items()}
     try:
-        nested = unflatten(_from_levels(flat))
+        nested = unflatten(flat)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
-    nested = unflatten({name: _loaded(path, name, x) for name, x in flatten(nested).items()})
     if like is not None:
         check_layout(nested, like, str(path))
     return nested
@@ -170,14 +178,14 @@ def check_layout(params: Mapping[str, Any], like: Mapping[str, Any], where: str)
             )
 
 
-def _from_levels(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _from_levels(path: Path, flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Undoes `in_levels`; raises `WeightsError` for a scale that fits no matrix."""
     read = dict(flat)
     for name in [name for name in flat if name.endswith(_SCALE)]:
         scale, of = read.pop(name), name.removesuffix(_SCALE)
         array = flat.get(of)
         if array is None or array.dtype != np.int8 or scale.shape != array.shape[-1:]:
-            raise WeightsError(f"tensor {name!r} fits no whole numbers {of!r}")
+            raise WeightsError(f"{path}: tensor {name!r} fits no whole numbers {of!r}")
         read[of] = array * scale
     return read
 

@@ -1,12 +1,9 @@
 """Principal components of sets of planes, for whoever learns about many people from some."""
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from rodin_jax.nn.eigenplanes import EigenPlanes
-
-_LEVELS = 127  # of int8, to either side
+from rodin_jax.nn import weights
 
 
 def components(planes: Float[np.ndarray, "n *m"], rank: int) -> dict[str, np.ndarray]:
@@ -42,8 +39,7 @@ def in_levels(
     basis: Float[np.ndarray, "m k"],
 ) -> tuple[np.ndarray, Float[np.ndarray, "k"]]:
     """Unit columns as int8, and scales by which they have that length again."""
-    scale = np.abs(basis).max(0) / _LEVELS
-    stored = np.round(basis / scale).astype(np.int8)
+    stored, _ = weights.levels(basis)
     # Of the components as they will be read, whose length rounding has changed a little.
     length = np.linalg.norm(stored.astype(np.float32), axis=0)
     return stored, (np.linalg.norm(basis, axis=0) / length).astype(np.float32)
@@ -53,13 +49,3 @@ def about(mean: Float[np.ndarray, "m"], basis: Float[np.ndarray, "m k"]) -> dict
     """The coefficients of a set's mean, and what is outside of the basis' span."""
     c = mean @ basis
     return {"mean": c, "rest": (mean - basis @ c).astype(np.float16)}
-
-
-def explained(eigen: EigenPlanes, planes: Float[np.ndarray, "*n 3 h w c"]) -> float:
-    """Share of the planes' variance about the set's mean that the components hold; 0 of none."""
-    if not planes.size:
-        return 0.0
-    c = np.asarray(eigen.coefficients(jnp.asarray(planes)))
-    within = np.square(c - np.asarray(eigen.line.mean)).sum()
-    whole = planes.reshape(-1, eigen.basis.shape[0])
-    return float(within / np.square(whole - np.asarray(eigen.mean)).sum())

@@ -19,7 +19,7 @@ from rodin_jax.nn.line import Line, somebody
 from rodin_jax.train import export, fitted, latents, portraits, span, stage
 from rodin_jax.train import state as train_state
 from rodin_jax.train.importance import importance
-from rodin_jax.train.regression import follow
+from rodin_jax.train.regression import as_rows, follow
 
 PART = "eigenplanes"
 FORETOLD = "foretold.safetensors"  # what latents foretell of each subject, in its store's order
@@ -33,7 +33,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     size = config.base_size
     store = fitted.open_store(config.planes_dir, [size])
     scale = store.statistics(size)
-    planes = normalised(store, scale, store.shape[1], mirrored=config.mirror)
+    planes = normalised(store, scale, mirrored=config.mirror)
     z = latents.subject_latents(store, config.clip_dir, mirrored=config.mirror)
     unseen = round(config.unseen * len(store))
     seen = slice(None, len(store) - unseen)
@@ -57,11 +57,11 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     line = unpack(packed, numbers, config.model.rank, z.shape[-1]).line
     left = float(line.told.sum() / line.spectrum.sum())
     logging.info("latents leave %.1f %% of that to be guessed", 100 * left)
-    foretold = np.array(line.prior(jnp.asarray(z.reshape(-1, z.shape[-1])))[0])
+    foretold = np.array(line.prior(jnp.asarray(as_rows(z)))[0])
     foretold = foretold.reshape(coefficients.shape)
     # As far from it as if the line had not seen them; what is left is foretold by the others.
     left_out = followed.unseen_errors()
-    examples = portraits.Rows(coefficients=_rows(foretold[seen] + left_out), z=_rows(z[seen]))
+    examples = portraits.Rows(coefficients=as_rows(foretold[seen] + left_out), z=as_rows(z[seen]))
     foretold[seen] = coefficients[seen] - left_out
     weights.save_params(Path(workdir) / FORETOLD, {"coefficients": foretold[:, 0]}, dtype="float16")
     schedule = schedules.make(config.process.schedule, config.process.steps)
@@ -85,7 +85,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         "left_by_latents": round(left, 4),
     }
     if unseen:
-        rest = [jnp.asarray(_rows(x[-unseen:])) for x in (coefficients, z)]
+        rest = [jnp.asarray(as_rows(x[-unseen:])) for x in (coefficients, z)]
         figures["variance_held_unseen"] = round(shares[1], 4)
         figures["loss_unseen"] = round(unseen_loss(net, done.weights, line, schedule, *rest), 4)
         logging.info("of %d people it has not seen: %s", unseen, figures)
@@ -98,10 +98,6 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
         arrays=weights.flatten({PART: packed}),
         trained={**done.figures, **figures},
     )
-
-
-def _rows(x: Float[np.ndarray, "n v k"]) -> Float[np.ndarray, "nv k"]:
-    return x.reshape(-1, x.shape[-1])
 
 
 def load(directory: str | os.PathLike) -> Inside:
@@ -120,14 +116,14 @@ def load(directory: str | os.PathLike) -> Inside:
 
 
 def normalised(
-    store: PlanesStore, statistics: PlaneStatistics, size: int, *, mirrored: bool
+    store: PlanesStore, statistics: PlaneStatistics, *, mirrored: bool
 ) -> Float[np.ndarray, "n v 3 h w c"]:
-    """All planes of a store at ``size``, whose statistics are given; also mirrored if asked."""
+    """All planes of a store by these statistics; also mirrored if asked."""
 
     @jax.jit
     def read(planes):
         views = [planes, triplanes.mirror(planes)] if mirrored else [planes]
-        return jnp.stack([statistics.normalise(triplanes.resize(v, size)) for v in views])
+        return jnp.stack([statistics.normalise(v) for v in views])
 
     every = (store.planes(i).astype(np.float32) for i in range(len(store)))
     return np.stack([np.asarray(read(planes)) for planes in every])

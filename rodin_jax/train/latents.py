@@ -3,7 +3,7 @@
 import functools
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import jax
@@ -16,7 +16,7 @@ from rodin_jax.nn import clip as clip_lib
 from rodin_jax.nn import tokenizer as tokenizer_lib
 from rodin_jax.nn.clip import Clip
 from rodin_jax.nn.tokenizer import WordTokenizer
-from rodin_jax.train import fitted
+from rodin_jax.train import fitted, portraits
 from rodin_jax.train.export import FOLDER, read_export
 
 TOKENIZER = "tokenizer.json"
@@ -94,6 +94,12 @@ class Encoder:
         ]
         found = np.asarray(clip_lib.normalise(jnp.concatenate(parts)))
         return found.reshape(count, each, -1)
+
+
+def portrait_latents(encoder: Encoder, subjects: Sequence) -> Float[np.ndarray, "n 2 d"]:
+    """The latent of each subject's front view and of its mirror image."""
+    seen = (portraits.fronts(subjects, mirrored=m) for m in (False, True))
+    return np.stack([np.asarray(encoder.fronts(views)) for views in seen], axis=1)
 
 
 def subject_latents(

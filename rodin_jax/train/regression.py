@@ -43,7 +43,7 @@ class Followed:
         H is the person's block of the matrix that makes predictions of observations. This is what
         is left to learn of people: of those that a bend has seen next to nothing is left.
         """
-        rows = _rows(self.shown).astype(np.float64)
+        rows = as_rows(self.shown).astype(np.float64)
         root = cholesky(rows.T @ rows + self.strength * np.eye(rows.shape[1]), lower=True)
         part = solve_triangular(root, rows.T, lower=True).T.reshape(self.shown.shape)
         own = np.eye(part.shape[1]) - part @ part.swapaxes(1, 2)
@@ -83,9 +83,9 @@ def follow(
     if bumps:
         learn = functools.partial(_bent, strength=strength, count=bumps, coordinates=coordinates)
         strength, told = _foretold(c, z, learn)
-    features = learn(_rows(c), _rows(z))
-    shown = features(_rows(z))
-    weights = _ridge(_rows(c), shown)(strength) / unit
+    features = learn(as_rows(c), as_rows(z))
+    shown = features(as_rows(z))
+    weights = _ridge(as_rows(c), shown)(strength) / unit
     arrays = {
         "slope": weights[:dim].astype(np.float16),
         "told": np.maximum(told / unit**2, 1e-6).astype(np.float32),
@@ -96,7 +96,8 @@ def follow(
     return Followed(arrays, shown.reshape(*z.shape[:2], -1), errors, strength)
 
 
-def _rows(x: Float[np.ndarray, "n v d"]) -> Rows:
+def as_rows(x: Float[np.ndarray, "n v d"]) -> Rows:
+    """Each person's forms after each other."""
     return x.reshape(x.shape[0] * x.shape[1], x.shape[2])
 
 
@@ -107,9 +108,9 @@ def _foretold(
     errors = np.zeros((len(_RIDGES), c.shape[-1]))
     for part in np.array_split(np.random.default_rng(0).permutation(len(z)), min(_PARTS, len(z))):
         seen = np.setdiff1d(np.arange(len(z)), part)
-        features = learn(_rows(c[seen]), _rows(z[seen]))
-        weights = _ridge(_rows(c[seen]), features(_rows(z[seen])))
-        shown, true = features(_rows(z[part])), _rows(c[part])
+        features = learn(as_rows(c[seen]), as_rows(z[seen]))
+        weights = _ridge(as_rows(c[seen]), features(as_rows(z[seen])))
+        shown, true = features(as_rows(z[part])), as_rows(c[part])
         errors += np.stack([np.square(true - shown @ weights(r)).sum(0) for r in _RIDGES])
     best = int(errors.sum(-1).argmin())
     return _RIDGES[best], errors[best] / (z.shape[0] * z.shape[1])

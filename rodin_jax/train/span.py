@@ -22,6 +22,8 @@ from rodin_jax.train import components, detail
 
 _AT_ONCE = 16  # components that are resized together
 
+_resize = jax.jit(triplanes.resize, static_argnums=1)
+
 
 @dataclasses.dataclass(frozen=True)
 class Span:
@@ -132,9 +134,8 @@ def _resized(
     columns: Float[np.ndarray, "m k"], shape: tuple[int, ...], size: int
 ) -> Float[np.ndarray, "o k"]:
     """Planes of a shape in columns, brought to another size."""
-    resize = jax.jit(lambda x: triplanes.resize(x, size))
     parts = [
-        np.asarray(resize(jnp.asarray(columns[:, i : i + _AT_ONCE].T.reshape(-1, *shape))))
+        np.asarray(_resize(jnp.asarray(columns[:, i : i + _AT_ONCE].T.reshape(-1, *shape)), size))
         for i in range(0, columns.shape[1], _AT_ONCE)
     ]
     return np.concatenate(parts).reshape(columns.shape[1], -1).T

@@ -31,13 +31,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     """Trains on captions and latents of ``config.data_dir``; exports."""
     encoder = latents.Encoder(config.clip_dir)
     subjects = portraits.open_subjects(config.data_dir)
-    z = np.stack(
-        [
-            np.asarray(encoder.fronts(portraits.fronts(subjects, mirrored=mirrored)))
-            for mirrored in (False, True)
-        ],
-        axis=1,
-    )
+    z = latents.portrait_latents(encoder, subjects)
     tokens = portraits.token_table(
         [encoder.tokens(list(subjects[i].captions)) for i in range(len(subjects))]
     )

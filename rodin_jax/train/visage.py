@@ -27,13 +27,9 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     encoder = latents.Encoder(config.clip_dir)
     subjects = portraits.open_subjects(config.data_dir)
     window = Window(**config.window.to_dict())
-    views = False, True
-    z = np.stack(
-        [np.asarray(encoder.fronts(portraits.fronts(subjects, mirrored=m))) for m in views], axis=1
-    )
-    faces = np.stack(
-        [[window(f) for f in portraits.fronts(subjects, mirrored=m)] for m in views], axis=1
-    )
+    z = latents.portrait_latents(encoder, subjects)
+    views = (portraits.fronts(subjects, mirrored=m) for m in (False, True))
+    faces = np.stack([[window(front) for front in fronts] for fronts in views], axis=1)
     unseen = round(config.unseen * len(subjects))
     seen = slice(None, len(subjects) - unseen)
     logging.info("%d faces of %d x %d pixels", len(faces[seen]), *faces.shape[2:4])

@@ -73,7 +73,7 @@ def test_the_stage_exports_what_it_learned(tmp_path, monkeypatch, get_config):
     ]  # fmt: skip
     monkeypatch.setattr(portraits, "open_subjects", lambda _: subjects)
 
-    class Encoder:
+    class Encoder(latents.Encoder):
         def __init__(self, _):
             pass
 
