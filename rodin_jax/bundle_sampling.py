@@ -18,6 +18,8 @@ class Sampling:
       draws: latents drawn for a sentence, whose mean is taken: the more, the closer to what it
         says, and the less is left to chance.
       edit_strength: of edits, when 1 is asked for: planes follow a phrasebook's change by part.
+      edit_focus: how much of an edit's large changes a change must be to stay, see
+        `rodin_jax.likeness.focused`; 0 keeps all.
       outside: see `rodin_jax.nn.eigenplanes.Inside`; this and what follows, see
         `rodin_jax.likeness`, are for bundles with eigenplanes.
       spread: how much of what the base model drew beyond what the latent foretells stays, 0 to 1.
@@ -37,6 +39,7 @@ class Sampling:
     text_guidance: float = 1.5
     draws: int = 4
     edit_strength: float = 1.0
+    edit_focus: float = 0.0
     outside: float = 1.0
     spread: float = 1.0
     look_steps: int = 0

@@ -126,16 +126,18 @@ class Synthesis:
         """Planes, made of latents z, that the tower reads as ``seen + delta``, or nearly.
 
         Their coefficients follow the latents; then they are corrected, their faces by how those
-        that latents foretell change.
+        that latents foretell change; and what hardly changes stays, if the bundle asks for that.
         """
         moved = likeness.along(self.looks, planes, z, delta)
         moved = self.toward(moved, z, seen + delta, noise)
-        if (visage := self._visage()) is None:
-            return moved
-        faces = visages.altered(
-            visage.module, visage.params, self.looks, planes, seen, delta, _look_keys(noise)
-        )
-        return self._resembling(moved, z, faces, noise, *self._face_steps())
+        if (visage := self._visage()) is not None:
+            faces = visages.altered(
+                visage.module, visage.params, self.looks, planes, seen, delta, _look_keys(noise)
+            )
+            moved = self._resembling(moved, z, faces, noise, *self._face_steps())
+        if focus := self.bundle.sampling.edit_focus:
+            moved = likeness.focused(self.looks, planes, moved, float(focus))
+        return moved
 
     def resembling(
         self,

@@ -14,6 +14,7 @@ from rodin_jax.rendering import over
 
 _CERTAIN = 0.3  # nothing is surer than so much of the mean expected error
 _OPEN = 0.15  # coverage that is so far from none and from all is not asked for
+_DARKEST = 0.01  # least that shares of a colour are taken of
 _SAMPLES = 32  # field evaluations a ray of a face that an edit starts from
 
 
@@ -62,7 +63,19 @@ def _altered(net: Visage, params: Any, looks: Looks, planes, z, delta, keys):
         return jnp.concatenate([over(seen, 1.0), seen.alpha[:, None]], axis=-1)
 
     now = jax.lax.map(draw, (planes, keys)).reshape(before.shape)
-    return _pixels(net, now + after - before, doubt)
+    return _pixels(net, turned(now, before, after), doubt)
+
+
+def turned(
+    now: Float[Array, "*s"], before: Float[Array, "*s"], after: Float[Array, "*s"]
+) -> Float[Array, "*s"]:
+    """``now``, changed as ``before`` is to become ``after``: by shares, which stay in [0, 1].
+
+    A difference would turn somebody dark black who is to become dark.
+    """
+    before, after = (jnp.clip(x, _DARKEST, 1 - _DARKEST) for x in (before, after))
+    darker, lighter = now * after / before, 1 - (1 - now) * (1 - after) / (1 - before)
+    return jnp.where(after < before, darker, lighter)
 
 
 def _pixels(net: Visage, faces: Float[Array, "n h w 4"], doubt: Float[Array, "h w"]):

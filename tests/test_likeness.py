@@ -159,6 +159,28 @@ def test_planes_follow_latents_by_the_way_they_are_foretold(ball, looks):
     assert not np.allclose(moved, (delta @ line.slope)[0], rtol=1e-2)
 
 
+def test_edits_change_little_but_what_they_change_a_lot(ball, looks):
+    rng = np.random.default_rng(0)
+    change = 0.01 * rng.standard_normal(ball.planes.shape).astype(np.float32)
+    change[0, 2:7, 3:8] += 1.0
+    before = jnp.asarray(ball.planes)
+    after = before + change
+    np.testing.assert_allclose(likeness.focused(looks, before[None], after[None], 0.0)[0], after)
+    left = np.asarray(likeness.focused(looks, before[None], after[None], 0.25)[0] - before)
+    far = np.ones(change.shape[:3], bool)
+    far[0, 1:8, 2:9] = False
+    np.testing.assert_array_equal(left[far], 0)
+    # As the definition has it, texel by texel.
+    whole = np.square(change).mean(-1)
+    near = np.zeros_like(whole)
+    for p, i, j in np.ndindex(*whole.shape):
+        near[p, i, j] = whole[p, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].mean()
+    m = np.sqrt(near)
+    share = np.maximum(0, 1 - (0.25 * np.quantile(m, 0.99) / m) ** 2)
+    np.testing.assert_allclose(left, change * share[..., None], atol=2e-4)
+    assert share[0, 3:6, 4:7].min() > 0.9
+
+
 def test_corrections_survive_edits_and_fade_along_interpolations(pipeline, other):
     mine = pipeline.generate(image=picture(other), seed=5)[0]
     edited = pipeline.edit(mine, "red hair")
