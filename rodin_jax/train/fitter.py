@@ -28,8 +28,8 @@ from rodin_jax.train.foretold import Foretold
 from rodin_jax.train.joint import spread
 from rodin_jax.train.refitting import refit_planes
 
-# Held-out views are drawn as `Avatar.render` draws: cells along an edge, field evaluations a ray.
-_GRID, _SAMPLES = 128, 16
+# Cells along an edge and field evaluations a ray when a held-out view is drawn: more show no more.
+_GRID, _SAMPLES = 128, 32
 
 
 @dataclasses.dataclass(frozen=True)
