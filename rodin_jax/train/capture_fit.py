@@ -17,7 +17,7 @@ from rodin_jax.cameras import Camera, image_rays
 from rodin_jax.data.capture import Capture
 from rodin_jax.data.images import on_white
 from rodin_jax.nn import decoder as decoders
-from rodin_jax.occupancy import render_view, survey_closely
+from rodin_jax.occupancy import render_view
 from rodin_jax.packing import steps_across
 from rodin_jax.rendering import over
 from rodin_jax.train import fitting
@@ -273,5 +273,4 @@ def _scores(capture, decoder, planes, params, chosen, behind, grid):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _search(decoder, grid, planes, params):
-    density = functools.partial(decoders.density, decoder, params, planes)
-    return survey_closely(density, grid)
+    return fitting.look_closely(planes, params, decoder=decoder, grid=grid)

@@ -20,7 +20,7 @@ from rodin_jax.data.builder import Subject, load_subjects
 from rodin_jax.data.images import on_white
 from rodin_jax.data.planes import FittedSubject
 from rodin_jax.nn import decoder as decoders
-from rodin_jax.occupancy import render_view, survey_closely
+from rodin_jax.occupancy import render_view
 from rodin_jax.rendering import over
 from rodin_jax.train import fitting
 from rodin_jax.train.completion import completion_of
@@ -136,8 +136,7 @@ class Fitter:
         # What is stored is measured: half precision, and the hull forgotten.
         planes = planes.astype(jnp.float16)
         whole = planes.astype(jnp.float32)
-        solid = functools.partial(decoders.density, decoder, params, whole)
-        found = survey_closely(solid, _GRID)
+        found = fitting.look_closely(whole, params, decoder=decoder, grid=_GRID)
         field = decoders.field(decoder, params, whole)
         size = images.shape[-2]
         return planes, over(render_view(field, found, held_out, size, size, samples=_SAMPLES), 1.0)

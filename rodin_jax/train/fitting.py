@@ -21,6 +21,7 @@ from rodin_jax.occupancy import (
     occupancy_of,
     render_guided,
     survey,
+    survey_closely,
     visual_hull,
     widen,
 )
@@ -260,6 +261,11 @@ def look_again(planes, params, occupancy: Occupancy, *, decoder, grid: int) -> O
     return survey(
         lambda p: decoders.density(decoder, params, planes, p), grid, within=occupancy.occupied
     )
+
+
+def look_closely(planes, params, *, decoder, grid: int) -> Occupancy:
+    """Surveys where planes have matter in all of the cube, whatever the hull allows."""
+    return survey_closely(functools.partial(decoders.density, decoder, params, planes), grid)
 
 
 def fit_planes(

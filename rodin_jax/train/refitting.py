@@ -7,15 +7,14 @@ like for all.
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rodin_jax.nn import decoder as decoders
-from rodin_jax.occupancy import Occupancy, occupancy_of, survey_closely
-from rodin_jax.train.fitting import FINAL, FitOptions, Scene, descend
+from rodin_jax.occupancy import Occupancy, occupancy_of
+from rodin_jax.train.fitting import FINAL, FitOptions, Scene, descend, look_closely
 
 # Where parts of the steps end, each with an occupancy of its own.
 _PARTS = (1 / 4, 5 / 8, 1.0)
@@ -50,7 +49,8 @@ def refit_planes(
     planes, done = start, 0
     for share in _PARTS:
         until = round(share * steps)
-        occupancy = _occupancy(planes, params, decoder, options.grid)
+        # Also outside of the hull: what is never looked at would never go.
+        occupancy = look_closely(planes, params, decoder=decoder, grid=options.grid)
         if not done:
             occupancy = _either(occupancy, scene.occupancy)
         here = dataclasses.replace(scene, occupancy=occupancy)
@@ -61,11 +61,6 @@ def refit_planes(
         )  # fmt: skip
         done = until
     return planes, errors.mean()
-
-
-def _occupancy(planes, params, decoder, grid: int) -> Occupancy:
-    """Where planes have matter; also outside of the hull, or it would never go."""
-    return survey_closely(functools.partial(decoders.density, decoder, params, planes), grid)
 
 
 def _either(found: Occupancy, hull: Occupancy) -> Occupancy:
