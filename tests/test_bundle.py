@@ -256,8 +256,8 @@ def test_a_bundle_may_have_eigenplanes(runs, folder, tmp_path):
     bundle = assembly.assemble([run, *runs], tmp_path / "with", preset="smoke")
     assert load_bundle(folder).eigenplanes is None
     eigen = bundle.eigenplanes
-    np.testing.assert_allclose(np.linalg.norm(eigen.basis, axis=0), 1, atol=1e-5)
-    assert eigen.basis.shape == (768, 3) and (eigen.line.spectrum > 0).all()
+    np.testing.assert_allclose(np.linalg.norm(eigen.basis, axis=1), 1, atol=1e-5)
+    assert eigen.basis.shape == (3, 768) and (eigen.line.spectrum > 0).all()
     # What the stage had rounded takes half the bytes; nothing else is rounded.
     stored, made = load_file(bundle.path / "eigenplanes.safetensors"), assembly.read_export(run)
     assert stored["eigenplanes/detail/mean"].dtype == np.float16

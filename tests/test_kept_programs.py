@@ -136,7 +136,7 @@ def test_a_second_process_finds_the_same_program(tmp_path):
         "from rodin_jax.nn.eigenplanes import EigenPlanes\n"
         "from rodin_jax.nn.line import Line\n"
         "line = Line(jnp.zeros(2), jnp.ones(2), jnp.zeros((4, 2)), jnp.ones(2))\n"
-        "planes = EigenPlanes(jnp.eye(12)[:, :2], jnp.zeros(12), line)\n"
+        "planes = EigenPlanes(jnp.eye(12)[:2], jnp.zeros(12), line)\n"
         "print(sampling.calm(planes, jnp.ones((1, 3, 2, 2, 1)), jnp.ones((1, 4)), 0.5).sum())\n"
     )
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}

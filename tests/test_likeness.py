@@ -35,7 +35,7 @@ def looks(ball):
     basis[..., 0, SWELL], basis[..., 1, BLUSH] = -1, -1
     basis = basis.reshape(-1, 2) / np.sqrt(3 * LOW * LOW)
     line = Line(jnp.zeros(2), jnp.ones(2), jnp.zeros((DIM, 2)), jnp.ones(2))
-    eigen = EigenPlanes(jnp.asarray(basis), jnp.zeros(len(basis)), line)
+    eigen = EigenPlanes(jnp.asarray(basis.T), jnp.zeros(len(basis)), line)
     tower = Clip(4, DIM, 16, 8, (1,), text_width=8, text_layers=1, text_heads=1, text_length=4)
     inputs = jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, 4), jnp.int32)
     params = tower.init(jax.random.key(0), *inputs)["params"]

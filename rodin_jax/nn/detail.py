@@ -24,13 +24,13 @@ class Detail:
     Attributes:
       mean: of everybody.
       places: which of its numbers differ among people, in the order of ``mean.ravel()``.
-      basis: the principal components of how they differ.
+      basis: the principal components of how they differ, one a row.
       slope: how their coefficients follow those of the low planes.
     """
 
     mean: Float[Array, "3 h w c"]
     places: Int[Array, "m"]
-    basis: Float[Array, "m r"]
+    basis: Float[Array, "r m"]
     slope: Float[Array, "k r"]
 
     def __call__(self, c: Float[Array, "b k"]) -> Float[Array, "b 3 h w c"]:
@@ -39,13 +39,13 @@ class Detail:
 
     def change(self, c: Float[Array, "b k"]) -> Float[Array, "b 3 h w c"]:
         """How the detail changes with coefficients that change by so much."""
-        differ = jnp.einsum("br,mr->bm", c @ self.slope, self.basis)
+        differ = c @ self.slope @ self.basis
         flat = jnp.zeros((len(c), self.mean.size))
         return flat.at[:, self.places].set(differ).reshape(-1, *self.mean.shape)
 
 
 def unpack(stored: Mapping[str, Any], rank: int) -> Detail:
-    """Detail from a file's arrays, the ``basis`` as int8 with a ``scale`` for each component.
+    """Detail from a file's arrays, the ``basis`` as int8: one component a column, with a ``scale``.
 
     Args:
       stored: what `rodin_jax.train.detail.learn` made.
@@ -64,6 +64,6 @@ def unpack(stored: Mapping[str, Any], rank: int) -> Detail:
     return Detail(
         jnp.asarray(stored["mean"], jnp.float32),
         jnp.asarray(stored["places"], jnp.int32),
-        jnp.asarray(stored["basis"], jnp.float32) * stored["scale"],
+        jnp.asarray(np.asarray(stored["basis"]).T, jnp.float32) * stored["scale"][:, None],
         jnp.asarray(stored["slope"], jnp.float32),
     )

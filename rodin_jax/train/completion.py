@@ -28,24 +28,24 @@ class Completion:
     """The most probable planes given coarse ones, under a Gaussian prior of their eigenplanes.
 
     With the eigenplanes ``B``, made coarse ``A``, and their variances ``L``: coefficients
-    ``c = (A^T A + noise L^-1)^-1 A^T (coarse - mean)``, planes ``mean + B c``.
+    ``c = (A A^T + noise L^-1)^-1 A (coarse - mean)``, planes ``mean + c B``.
 
     Attributes:
       mean: of the subjects' planes.
       coarse_mean: made coarse.
-      basis: B, rows are the planes' numbers in their order.
+      basis: B, rows are the components.
       solve: the matrix that gives c.
     """
 
     mean: Float[Array, "3 h w c"]
     coarse_mean: Float[Array, "3 l l c"]
-    basis: Float[Array, "n k"]
+    basis: Float[Array, "k n"]
     solve: Float[Array, "k m"]
 
     def __call__(self, coarse: Float[Array, "3 l l c"]) -> Float[Array, "3 h w c"]:
         """The most probable planes."""
         c = self.solve @ (coarse - self.coarse_mean).reshape(-1)
-        return self.mean + (self.basis @ c).reshape(self.mean.shape)
+        return self.mean + (c @ self.basis).reshape(self.mean.shape)
 
 
 def learn(planes: Float[np.ndarray, "n 3 h w c"], rank: int) -> dict[str, np.ndarray]:
@@ -65,11 +65,11 @@ def completion_of(
     eigen = unpack(learned, int(np.prod(shape)), rank)
     mean = eigen.mean.reshape(shape)
 
-    def small(column):
-        return triplanes.resize(column.reshape(shape), coarse).reshape(-1)
+    def small(row):
+        return triplanes.resize(row.reshape(shape), coarse).reshape(-1)
 
-    low = jax.lax.map(small, eigen.basis.T)
-    noise = _NOISE * eigen.line.spectrum.sum() / eigen.basis.shape[0]
+    low = jax.lax.map(small, eigen.basis)
+    noise = _NOISE * eigen.line.spectrum.sum() / eigen.basis.shape[1]
     normal = low @ low.T + jnp.diag(noise / eigen.line.spectrum)
     return Completion(
         mean, triplanes.resize(mean, coarse), eigen.basis, jnp.linalg.solve(normal, low)

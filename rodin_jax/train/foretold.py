@@ -67,7 +67,7 @@ def read(store: PlanesStore, eigenplanes_dir: str | os.PathLike, *, size: int) -
       ValueError: it was run on other subjects.
     """
     known = eigenplanes.load(eigenplanes_dir).eigenplanes
-    shape = {"coefficients": (len(store), known.basis.shape[1])}
+    shape = {"coefficients": (len(store), known.basis.shape[0])}
     told = weights.load_params(Path(eigenplanes_dir) / eigenplanes.FORETOLD)
     weights.check_shapes(told, shape, eigenplanes.FORETOLD)
     rows = {name: row for row, name in enumerate(store.ids())}

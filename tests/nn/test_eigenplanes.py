@@ -20,7 +20,7 @@ def eigenplanes(seed=0):
     rng = np.random.default_rng(seed)
     basis, _ = np.linalg.qr(rng.standard_normal((int(np.prod(SHAPE)), RANK)))
     return EigenPlanes(
-        jnp.asarray(basis, jnp.float32),
+        jnp.asarray(basis.T, jnp.float32),
         jnp.asarray((np.eye(len(basis)) - basis @ basis.T) @ np.ones(len(basis)), jnp.float32),
         Line(
             jnp.asarray(rng.standard_normal(RANK), jnp.float32),

@@ -39,7 +39,7 @@ def test_the_guess_is_the_posterior_mean():
     complete = completion.completion_of(learned, SHAPE, COARSE)
     eigen = unpack(learned, int(np.prod(SHAPE)), RANK)
     shrink = triplanes.resize_matrix(SHAPE[1], COARSE)
-    low = np.einsum("ih,jw,phwck->pijck", shrink, shrink, eigen.basis.reshape(*SHAPE, RANK))
+    low = np.einsum("ih,jw,phwck->pijck", shrink, shrink, eigen.basis.T.reshape(*SHAPE, RANK))
     low = low.reshape(-1, RANK)
     # By the joint covariance of coefficients and what is seen of them.
     prior = np.diag(eigen.line.spectrum)

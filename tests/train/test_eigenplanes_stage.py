@@ -30,9 +30,9 @@ def test_components_are_found_and_stored_in_bytes():
     assert stored["basis"].dtype == np.int8 and stored["basis"].shape == (768, 3)
     eigen = unpack(stored, 768, 3)
     # The same directions, but for the sample's own correlations: compare spans.
-    angles = np.linalg.svd(basis.T @ np.asarray(eigen.basis), compute_uv=False)
+    angles = np.linalg.svd(basis.T @ np.asarray(eigen.basis).T, compute_uv=False)
     np.testing.assert_allclose(angles, 1, atol=1e-3)
-    np.testing.assert_allclose(np.linalg.norm(eigen.basis, axis=0), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(eigen.basis, axis=1), 1, atol=1e-5)
     sample = np.linalg.eigvalsh(np.cov(c.T, bias=True))[::-1]
     np.testing.assert_allclose(eigen.line.spectrum, sample, rtol=0.01)
     held = np.square(eigen.coefficients(jnp.asarray(planes)) - eigen.line.mean).sum()
@@ -80,7 +80,7 @@ def test_smoke_run_and_the_base_model_beside_it(fit_run, clip_run, tmp_path, get
     assert export.part == "eigenplanes" and export.trained["subjects"] == 4
     assert 0 < export.trained["variance_held_unseen"] < export.trained["variance_held"] <= 1
     inside = eigenplanes.load(tmp_path)
-    assert inside.net.rank == 4 and inside.eigenplanes.basis.shape == (768, 4)
+    assert inside.net.rank == 4 and inside.eigenplanes.basis.shape == (4, 768)
     low = jax.random.normal(jax.random.key(1), (2, *SHAPE))
     assert inside.eigenplanes.fine(low).shape == (2, 3, 16, 16, 4)
     with pytest.raises(ValueError, match="expected 'eigenplanes'"):

@@ -65,7 +65,7 @@ def test_coefficients_are_uncorrelated_and_fall(people, found):
     assert (np.diff(found.arrays["spectrum"]) < 0).all()
     np.testing.assert_allclose(covariance - np.diag(np.diag(covariance)), 0, atol=1e-3)
     eigen = unpack(found.arrays, 3 * LOW * LOW * 2, RANK)
-    np.testing.assert_allclose(eigen.basis.T @ eigen.basis, np.eye(RANK), atol=0.02)
+    np.testing.assert_allclose(eigen.basis @ eigen.basis.T, np.eye(RANK), atol=0.02)
 
 
 def test_low_planes_are_those_of_full_ones_and_the_mean_elsewhere(people, weight):
