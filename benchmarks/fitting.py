@@ -24,7 +24,8 @@ from rodin_jax.data.images import on_white
 from rodin_jax.nn import decoder as decoders
 from rodin_jax.occupancy import render_view, survey
 from rodin_jax.packing import composite_packed, pack_samples, steps_across
-from rodin_jax.train import capture_fit, fitting
+from rodin_jax.train import capture_fit
+from rodin_jax.train.scene import draw_rays, prepare
 
 SIZE, TRAIN, TEST = 128, 80, 20
 # Pictures are drawn so many times larger and averaged: the renderer's own four rays a pixel leave
@@ -81,11 +82,12 @@ def speeds(capture: Capture, fitted: capture_fit.FittedCapture, dense: int) -> d
     options = capture_fit.OPTIONS
     train = capture.splits["train"]
     camera = jax.tree.map(lambda x: x[train], capture.cameras)
-    scene = fitting.prepare(jnp.asarray(capture.images[train]), camera, grid=options.grid)
+    scene = prepare(jnp.asarray(capture.images[train]), camera, grid=options.grid)
     field = decoders.field(fitted.decoder, fitted.params, fitted.planes)
     density = functools.partial(decoders.density, fitted.decoder, fitted.params, fitted.planes)
     found = survey(density, options.grid, within=scene.occupancy.occupied)
-    rays, wanted = fitting.draw_rays(scene, options.rays, jax.random.key(0))
+    drawn = draw_rays(scene, options.rays, jax.random.key(0))
+    rays, wanted = drawn.rays, drawn.colour
     stride = 2 / fitted.planes.shape[1]
     steps = steps_across(np.asarray(found.box), stride)
 

@@ -43,9 +43,10 @@ def read_at(capture: Capture, fitted: capture_fit.FittedCapture, size: int) -> t
     """PSNR of unseen views, and the front, with the planes shrunk to ``size`` texels."""
     planes = triplanes.resize(fitted.planes, size)
     psnr, _ = capture_fit.measure(
-        capture, fitted.decoder, planes, fitted.params, capture.splits["test"]
+        capture, fitted.decoder, planes, fitted.params, capture.splits["test"], split=fitted.split
     )
-    front = Avatar(planes, fitted.decoder, fitted.params, Recipe("fit")).render(20.0, 5.0, SIZE)
+    recipe = Recipe("fit", split=fitted.split)
+    front = Avatar(planes, fitted.decoder, fitted.params, recipe).render(20.0, 5.0, SIZE)
     return psnr, front
 
 

@@ -100,7 +100,8 @@ class Avatar:
         """Pictures from cameras on a sphere around the avatar.
 
         Arrays of angles, radii and fields of view are broadcast against each other; four numbers
-        give one picture without batch axes. One program, compiled once for a size, makes all.
+        give one picture without batch axes. One program, compiled once for a size, makes all. Fits
+        whose pixels were areas are drawn so, by as many rays, see `Recipe.split`.
 
         Args:
           azimuth: degrees; 0 sees the face, 90 stands at the subject's left.
@@ -122,7 +123,8 @@ class Avatar:
             self._check_refine(size, background)
         views = _views(azimuth, elevation, radius, fov, size)
         pictures = []
-        for rgba in self._each(avatar_programs.render, views, size // (1 + refine), samples):
+        static = size // (1 + refine), samples, self.recipe.split or 1
+        for rgba in self._each(avatar_programs.render, views, *static):
             if background is not None:
                 rgba = preview.over(rgba, np.asarray(background, np.float32))
             if refine:
@@ -287,11 +289,11 @@ class Avatar:
         if background is None:
             raise ValueError("refined pictures are opaque: they need a background")
 
-    def _each(self, program, views, size: int, samples: int):
+    def _each(self, program, views, *static: int):
         """What ``program`` makes of the views, one at a time: memory does not grow with them."""
         for view in views.reshape(-1, 4):
             yield np.asarray(
-                program(self.decoder, self.params, self.planes, self.grid, view, size, samples)
+                program(self.decoder, self.params, self.planes, self.grid, view, *static)
             )
 
     def _turn(self, frames: int, size: int, elevation: float, track: Track | None = None):

@@ -42,6 +42,8 @@ class Recipe:
       steps: sampling steps of the base model.
       guidance: classifier-free guidance scale of the base model.
       bundle: hash of the bundle.
+      split: rays along each side of a pixel that it was fitted, and so is to be drawn with; None
+        is one.
     """
 
     method: str
@@ -54,6 +56,7 @@ class Recipe:
     steps: int | None = None
     guidance: float | None = None
     bundle: str | None = None
+    split: int | None = None
 
     def provenance(self) -> dict[str, Any]:
         """The record for the files' metadata."""
@@ -147,4 +150,6 @@ def _recipe(document: dict) -> Recipe:
         known["z"] = tuple(float(x) for x in known["z"])
         if not np.isfinite(known["z"]).all():
             raise ValueError("field 'z' is not finite")
+    if known.get("split") not in (None, 1, 2, 3, 4):
+        raise ValueError(f"field 'split' is {known['split']!r}, expected 1 to 4")
     return Recipe(**known)

@@ -37,7 +37,7 @@ def _survey(decoder, params, planes):
     return grid.density, grid.box
 
 
-@kept_programs.jit({"decoder", "size", "samples"})
+@kept_programs.jit({"decoder", "size", "samples", "split"})
 def render(
     decoder: Decoder,
     params,
@@ -46,10 +46,13 @@ def render(
     view: View,
     size: int,
     samples: int,
+    split: int = 1,
 ) -> Float[Array, "h w 4"]:
     """Straight-alpha RGBA in [0, 1], ``[size, size, 4]``."""
-    field = planes_field(decoder, params, planes)
-    picture = occupancy.render_view(field, grid, _camera(view, size), size, size, samples=samples)
+    picture = occupancy.render_view(
+        planes_field(decoder, params, planes), grid, _camera(view, size), size, size,
+        samples=samples, split=split,
+    )  # fmt: skip
     return _straight(picture)
 
 

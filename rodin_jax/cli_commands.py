@@ -236,7 +236,8 @@ def fit(a: argparse.Namespace) -> Result:
             fitted = fit_capture(
                 capture, steps=a.steps, seconds=a.seconds, seed=a.seed, progress=progress
             )
-        avatar = Avatar(fitted.planes, fitted.decoder, fitted.params, Recipe("fit", seed=a.seed))
+        recipe = Recipe("fit", seed=a.seed, split=fitted.split)
+        avatar = Avatar(fitted.planes, fitted.decoder, fitted.params, recipe)
         avatar.write(folder, media=media, track=track)
     names = ("test_psnr", "test_ssim", "train_psnr", "steps", "train_seconds", "compile_seconds")
     result = {name: _plain(getattr(fitted, name)) for name in names} | {"out": str(a.out)}

@@ -73,6 +73,18 @@ def test_an_occupancy_grid_changes_nothing_but_the_work():
     assert jnp.abs(guided.rgb - dense.rgb).mean() < 4e-3
 
 
+def test_a_split_pixel_shows_the_mean_of_its_parts():
+    field = ball(density=40.0)
+    grid = occupancy.survey(lambda p: field(p, p)[0], 32)
+    fine = occupancy.render_view(field, grid, cameras.orbit(30.0, 15.0, 36), 36, 36, samples=24)
+    found = occupancy.render_view(
+        field, grid, cameras.orbit(30.0, 15.0, 12), 12, 12, samples=24, split=3
+    )
+    for name in ("rgb", "alpha", "depth"):
+        wanted = getattr(fine, name).reshape(12, 3, 12, 3, -1).mean((1, 3))
+        np.testing.assert_allclose(getattr(found, name).reshape(12, 12, -1), wanted, atol=1e-4)
+
+
 def test_placed_samples_stand_for_the_occupied_length():
     grid = occupancy.occupancy_of(occupancy.cell_centres(20)[..., 0] > 0)
     np.testing.assert_array_equal(grid.box, [[0, -1, -1], [1, 1, 1]])

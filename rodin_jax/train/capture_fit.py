@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from rodin_jax import backdrop, metrics, triplanes
-from rodin_jax.cameras import Camera, image_rays
+from rodin_jax.cameras import image_rays
 from rodin_jax.data.capture import Capture
 from rodin_jax.data.images import on_white
 from rodin_jax.nn import decoder as decoders
@@ -21,6 +21,7 @@ from rodin_jax.occupancy import render_view
 from rodin_jax.packing import steps_across
 from rodin_jax.rendering import over
 from rodin_jax.train import fitting
+from rodin_jax.train.scene import Scene, prepare
 from rodin_jax.types import pytree
 
 OPTIONS = fitting.FitOptions(
@@ -34,9 +35,18 @@ _DECODERS = {
     "summed": (16, decoders.Decoder(width=32)),
 }
 _BLOCK, _STEPS, _SAMPLES = 20, 2000, 32
-# The planes' resolution over the final one, and when it is left: after this share of the fit or,
-# if that is sooner, after this step. Coarse planes settle soon, however long the fit is.
-_LEVELS = ((4, 0.1, 400), (2, 0.3, 1400), (1, 1.0, math.inf))
+# Random pixels pull single steps to and fro: what is kept is a running mean over about this share
+# of the fit.
+_MEMORY = 0.05
+# The planes' resolution over the final one; when it is left, after a share of the fit or, if that
+# is sooner, after a step, for coarse planes settle soon, however long the fit is; and rays along
+# each side of pixels on edges. Several see an edge more truly than one, but are dear, so fits that
+# have taken few steps by then stay with one.
+_LEVELS = ((4, 0.1, 400, 1), (2, 0.3, 1400, 1), (1, 0.4, math.inf, 1), (1, 1.0, math.inf, 2))
+_MANY = 1200
+# Times as many rays go through pixels on edges as through others, if these are silhouettes' and
+# what is inside them; in whole photographs most edges are the room's.
+_OFTEN = 5
 # Samples follow each other at a texel's width, within these limits.
 _STRIDES = (1 / 64, 1 / 16)
 _RATE, _DECODER_RATE, _FINAL = 6e-2, 1e-2, 0.03
@@ -66,6 +76,7 @@ class FittedCapture:
       decoder: the network that reads them.
       params: its parameters.
       behind: what lies behind the cube, see `backdrop`; None if the pictures have silhouettes.
+      split: rays along each side of a pixel that it is to be drawn with.
       train_psnr: of some training pictures, in dB, over white or over the backdrop.
       test_psnr: of the unseen pictures; None without any.
       test_ssim: likewise.
@@ -78,6 +89,7 @@ class FittedCapture:
     decoder: decoders.Decoder
     params: PyTree
     behind: Float[Array, "r t 3"] | None
+    split: int
     train_psnr: float
     test_psnr: float | None
     test_ssim: float | None
@@ -125,9 +137,10 @@ def fit_capture(
     if opaque:
         options = dataclasses.replace(options, **_OPAQUE)
     camera = jax.tree.map(lambda x: x[train], capture.cameras)
-    scene = fitting.prepare(jnp.asarray(images), camera, grid=options.grid)
+    scene = prepare(jnp.asarray(images), camera, grid=options.grid)
     if not scene.occupancy.occupied.any():
         raise ValueError("the capture's silhouettes have no volume in common inside the cube")
+    options = dataclasses.replace(options, edges=_share_on_edges(scene, 1 if opaque else _OFTEN))
     if steps is None and seconds is None:
         steps = _STEPS
     if size is None:
@@ -143,12 +156,16 @@ def fit_capture(
 
     done, spent, compiled, share, error = 0, 0.0, 0.0, 0.0, 1.0
     found = scene.occupancy
+    mean = learned
     try:
-        for coarseness, until, most in _LEVELS:
+        for coarseness, until, most, split in _LEVELS:
             if done:
                 found = look(learned.planes, learned.params)
-            learned = _at_size(learned, size // coarseness)
-            moments = _ADAM.init(learned)
+            if not done or learned.planes.shape[1] != size // coarseness:
+                learned = _at_size(learned, size // coarseness)
+                moments = _ADAM.init(learned)
+            mean = learned
+            options = dataclasses.replace(options, split=split if done >= _MANY else 1)
             step = min(max(2 * coarseness / size, _STRIDES[0]), _STRIDES[1])
             stride = fitting.Stride(step, steps_across(box, step))
             block = functools.partial(_block, decoder, options, stride, scene)
@@ -168,7 +185,8 @@ def fit_capture(
                 if done % (5 * _BLOCK) == 0:
                     found = look(learned.planes, learned.params)
                 spent += time.perf_counter() - begin
-                share = max(done / steps if steps else 0.0, spent / seconds if seconds else 0.0)
+                before, share = share, _share_done(done, steps, spent, seconds)
+                mean = _nearer(mean, learned, min((share - before) / _MEMORY, 1.0))
                 if not np.isfinite(error):
                     raise ValueError(f"the fit is not finite after {done} steps")
                 if progress is not None:
@@ -176,14 +194,15 @@ def fit_capture(
     except KeyboardInterrupt:
         if done == 0:
             raise
-    learned = _at_size(learned, size)
+    learned = _at_size(mean, size)
     test = next(
         (capture.splits[n] for n in ("test", "val") if len(capture.splits.get(n, ()))), None
     )
     chosen = train[np.linspace(0, len(train) - 1, min(len(train), 8)).astype(int)]
     shown = chosen if test is None else np.concatenate([chosen, test])
     psnr, ssim = _scores(
-        capture, decoder, learned.planes, learned.params, shown, learned.behind, options.grid
+        capture, decoder, learned.planes, learned.params, shown, learned.behind, options.grid,
+        options.split,
     ).T  # fmt: skip
     seen = len(chosen)
     train_psnr = float(psnr[:seen].mean())
@@ -191,12 +210,22 @@ def fit_capture(
         (None, None) if test is None else (float(psnr[seen:].mean()), float(ssim[seen:].mean()))
     )
     return FittedCapture(
-        learned.planes, decoder, learned.params, learned.behind, train_psnr, test_psnr, test_ssim,
-        done, spent, compiled,
+        learned.planes, decoder, learned.params, learned.behind, options.split, train_psnr,
+        test_psnr, test_ssim, done, spent, compiled,
     )  # fmt: skip
 
 
+def _share_done(done: int, steps: int | None, spent: float, seconds: float | None) -> float:
+    return max(done / steps if steps else 0.0, spent / seconds if seconds else 0.0)
+
+
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
+
+
+def _share_on_edges(scene: Scene, often: int) -> float:
+    """Of rays that go through edges, in sixteenths, so that captures share programs."""
+    edges, others = often * int(scene.edges), int(scene.count) - int(scene.edges)
+    return round(16 * edges / (edges + others)) / 16
 
 
 def _at_size(learned: Learned, size: int) -> Learned:
@@ -204,9 +233,9 @@ def _at_size(learned: Learned, size: int) -> Learned:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _block(decoder, options, stride, scene: fitting.Scene, found, state, key, share):
+def _block(decoder, options, stride, scene: Scene, found, state, key, share):
     """Some steps at one resolution; rates fall geometrically with the ``share`` done."""
-    here = fitting.Scene(scene.images, scene.camera, scene.active, scene.count, found)
+    here = dataclasses.replace(scene, occupancy=found)
     matrices = fitting.rescaling(state[0].planes.shape[-2], options.lowest)
     fall = _FINAL**share
 
@@ -229,6 +258,11 @@ def _block(decoder, options, stride, scene: fitting.Scene, found, state, key, sh
     return state, errors.mean()
 
 
+@jax.jit
+def _nearer(mean: Learned, learned: Learned, share) -> Learned:
+    return jax.tree.map(lambda a, b: a + share * (b - a), mean, learned)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _look(decoder, grid, planes, params, allowed):
     return fitting.look_again(planes, params, allowed, decoder=decoder, grid=grid)
@@ -243,32 +277,37 @@ def measure(
     *,
     behind: Float[Array, "r t 3"] | None = None,
     grid: int = OPTIONS.grid,
+    split: int = 1,
 ) -> tuple[float, float]:
     """Mean PSNR (dB) and SSIM of the ``chosen`` pictures, over white or the backdrop."""
-    psnr, ssim = _scores(capture, decoder, planes, params, chosen, behind, grid).mean(0)
+    psnr, ssim = _scores(capture, decoder, planes, params, chosen, behind, grid, split).mean(0)
     return float(psnr), float(ssim)
 
 
-def _scores(capture, decoder, planes, params, chosen, behind, grid):
+def _scores(capture, decoder, planes, params, chosen, behind, grid, split):
     """PSNR and SSIM of each picture, ``[k, 2]``, from planes alone: what the hull hid is seen."""
     found = _search(decoder, grid, planes, params)
     height, width = capture.images.shape[1:3]
 
-    @jax.jit
-    def draw(camera: Camera):
-        field = decoders.field(decoder, params, planes)
-        background = 1.0
-        if behind is not None:
-            background = backdrop.look(behind, image_rays(camera, height, width).directions)
-        view = render_view(field, found, camera, height, width, samples=_SAMPLES)
-        return jnp.clip(over(view, background), 0, 1)
-
     scores = []
     for i in chosen:
         wanted = on_white(capture.images[i])
-        drawn = np.asarray(draw(jax.tree.map(lambda x, i=i: x[i], capture.cameras)))
+        camera = jax.tree.map(lambda x, i=i: x[i], capture.cameras)
+        drawn = _draw(decoder, height, width, split, planes, params, behind, found, camera)
+        drawn = np.asarray(drawn)
         scores.append((float(metrics.psnr(drawn, wanted)), float(metrics.ssim(drawn, wanted))))
     return np.array(scores)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _draw(decoder, height, width, split, planes, params, behind, found, camera):
+    """A view, ``[height, width, 3]``, over white or the backdrop."""
+    field = decoders.field(decoder, params, planes)
+    background = 1.0
+    if behind is not None:
+        background = backdrop.look(behind, image_rays(camera, height, width).directions)
+    view = render_view(field, found, camera, height, width, samples=_SAMPLES, split=split)
+    return jnp.clip(over(view, background), 0, 1)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -34,6 +34,7 @@ from rodin_jax.nn import weights
 from rodin_jax.train import completion, export, fitting
 from rodin_jax.train.fitter import Fitter, in_this_process, training_views
 from rodin_jax.train.joint import fit_jointly
+from rodin_jax.train.scene import prepare
 
 PART = "decoder"
 _MEMORY_BYTES = 4 << 30  # of pictures kept in memory during the joint stage
@@ -132,7 +133,7 @@ def _shared_decoder(config, subjects, total, decoder, options, workdir):
         @functools.lru_cache(maxsize=fits)
         def scene_of(i):
             images, camera = training_views(subjects[i])
-            return fitting.prepare(jnp.asarray(images), camera, grid=options.grid)
+            return prepare(jnp.asarray(images), camera, grid=options.grid)
 
         def report(step, mse):
             decibels = metrics.decibels(mse)

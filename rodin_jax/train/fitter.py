@@ -27,9 +27,11 @@ from rodin_jax.train.completion import completion_of
 from rodin_jax.train.foretold import Foretold
 from rodin_jax.train.joint import spread
 from rodin_jax.train.refitting import refit_planes
+from rodin_jax.train.scene import prepare
 
-# Cells along an edge and field evaluations a ray when a held-out view is drawn: more show no more.
-_GRID, _SAMPLES = 128, 32
+# Cells along an edge, at most and for each texel, and field evaluations a ray when a held-out view
+# is drawn: more show no more.
+_GRID, _CELLS, _SAMPLES = 128, 2, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Fitter:
 
     def _fit_one(self, start, complete, params, images, camera, held_out, key):
         decoder, grid = self.decoder, self.options.grid
-        scene = fitting.prepare(images, camera, grid=grid)
+        scene = prepare(images, camera, grid=grid)
         known = dict(decoder=decoder, options=self.options, steps=self.steps, rate=self.rate)
         if self._again:
             planes, _ = refit_planes(start, params, scene, key, **known)
@@ -136,7 +138,8 @@ class Fitter:
         # What is stored is measured: half precision, and the hull forgotten.
         planes = planes.astype(jnp.float16)
         whole = planes.astype(jnp.float32)
-        found = fitting.look_closely(whole, params, decoder=decoder, grid=_GRID)
+        cells = min(_GRID, _CELLS * whole.shape[1])
+        found = fitting.look_closely(whole, params, decoder=decoder, grid=cells)
         field = decoders.field(decoder, params, whole)
         size = images.shape[-2]
         return planes, over(render_view(field, found, held_out, size, size, samples=_SAMPLES), 1.0)

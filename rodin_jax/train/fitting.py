@@ -1,7 +1,6 @@
 """Fitting tri-planes to pictures: the losses and steps of paper 3.1 and supplement B.2.
 
-One subject is a `Scene`: its pixels worth learning from and where its matter may be. The
-functions here see one scene at a time; callers `jax.vmap` them over subjects.
+The functions here see one `Scene` at a time; callers `jax.vmap` them over subjects.
 """
 
 import dataclasses
@@ -11,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float
 
 from rodin_jax import backdrop, triplanes
-from rodin_jax.cameras import Camera, pixel_rays
 from rodin_jax.nn import decoder as decoders
 from rodin_jax.occupancy import (
     Occupancy,
@@ -22,12 +20,11 @@ from rodin_jax.occupancy import (
     render_guided,
     survey,
     survey_closely,
-    visual_hull,
-    widen,
 )
 from rodin_jax.packing import composite_packed, distortion_packed, pack_samples
 from rodin_jax.rendering import distortion, over
 from rodin_jax.train.completion import Completion
+from rodin_jax.train.scene import Scene, draw_rays
 from rodin_jax.types import pytree, static
 
 
@@ -36,7 +33,9 @@ class FitOptions:
     """Numbers of a fit. Weights multiply terms that are means over rays or points.
 
     Attributes:
-      rays: pixels a step.
+      rays: a step.
+      edges: share of them where pictures change sharply, see `scene.draw_rays`; 0 draws all alike.
+      split: rays along each side of these pixels. What is fitted so is to be drawn so, everywhere.
       samples: field evaluations a ray; with a `Stride`, on average at most.
       empty_points: random points a step for the sparsity and smoothness terms; 0: without them.
       alpha: weight of the squared error of coverage.
@@ -50,6 +49,8 @@ class FitOptions:
     """
 
     rays: int = static(default=512)
+    edges: float = static(default=0.0)
+    split: int = static(default=1)
     samples: int = static(default=12)
     empty_points: int = static(default=512)
     alpha: float = static(default=0.5)
@@ -63,25 +64,6 @@ class FitOptions:
     grid: int = static(default=48)
 
 
-@pytree
-class Scene:
-    """One subject, prepared for fitting.
-
-    Attributes:
-      images: straight RGBA pictures.
-      camera: their cameras.
-      active: flat indices (view, row, column) of the pixels near or on the subject, first
-        ``count`` entries valid.
-      occupancy: where matter may be.
-    """
-
-    images: UInt8[Array, "*b n h w 4"]
-    camera: Camera
-    active: Int[Array, "*b m"]
-    count: Int[Array, "*b"]
-    occupancy: Occupancy
-
-
 @dataclasses.dataclass(frozen=True)
 class Stride:
     """How packed samples follow each other along rays, see `packing.pack_samples`.
@@ -93,23 +75,6 @@ class Stride:
 
     step: float
     steps: int
-
-
-@functools.partial(jax.jit, static_argnames=("grid", "margin"))
-def prepare(
-    images: UInt8[Array, "n h w 4"], camera: Camera, *, grid: int, margin: int = 4
-) -> Scene:
-    """Carves the visual hull and lists the pixels within ``margin`` of the silhouettes."""
-    alpha = images[..., 3].astype(jnp.float32) / 255
-    near = widen(alpha > 0, margin)
-    hull = visual_hull(camera, alpha, grid)
-    return Scene(
-        images=images,
-        camera=camera,
-        active=jnp.argsort(~near.reshape(-1)).astype(jnp.int32),
-        count=near.sum().astype(jnp.int32),
-        occupancy=occupancy_of(hull),
-    )
 
 
 def rescaling(size: int, lowest: int, choices: int = 4) -> Float[np.ndarray, "k size size"] | None:
@@ -152,17 +117,6 @@ def rescale(
     return jax.lax.cond(turn, rescaled, lambda planes: planes, planes)
 
 
-def draw_rays(scene: Scene, count: int, key: Array):
-    """Random active pixels: their rays and their straight RGBA colours in [0, 1]."""
-    _, height, width, _ = scene.images.shape
-    pick = jax.random.randint(key, (count,), 0, jnp.maximum(scene.count, 1))
-    view, pixel = jnp.divmod(scene.active[pick], height * width)
-    row, column = jnp.divmod(pixel, width)
-    colour = scene.images[view, row, column].astype(jnp.float32) / 255
-    camera = jax.tree.map(lambda x: x[view], scene.camera)
-    return pixel_rays(camera, jnp.stack([column, row], -1) + 0.5), colour
-
-
 def loss(
     planes: Float[Array, "3 h w c"],
     params,
@@ -188,14 +142,19 @@ def loss(
     keys = jax.random.split(key, 5)
     scaled = rescale(planes, matrices, keys[0], turn)
     field = decoders.field(decoder, params, scaled)
-    rays, wanted = draw_rays(scene, options.rays, keys[1])
-    picture, compact, counted = _seen(field, scene.occupancy, rays, keys[2], options, stride)
-    alpha = wanted[:, 3]
-    background = 1.0 if behind is None else backdrop.look(behind, rays.directions)
-    truth = wanted[:, :3] * alpha[:, None] + background * (1 - alpha[:, None])
+    drawn = draw_rays(scene, options.rays, keys[1], options.edges, options.split)
+    picture, compact, whole = _seen(field, scene.occupancy, drawn.rays, keys[2], options, stride)
+    alpha = drawn.colour[:, 3]
+    background = jnp.ones_like(picture.rgb)
+    if behind is not None:
+        background = backdrop.look(behind, drawn.rays.directions)
+    truth = drawn.colour[:, :3] * alpha[:, None]
+    truth += drawn.per_pixel(background) * (1 - alpha[:, None])
+    # A pixel counts if all of its rays have all of their samples.
+    counted = drawn.weight * (drawn.per_pixel(whole) == 1)
     share = counted / jnp.maximum(counted.sum(), 1)
-    mse = ((over(picture, background) - truth) ** 2).mean(-1) @ share
-    coverage = (picture.alpha - alpha) ** 2 @ share
+    mse = ((drawn.per_pixel(over(picture, background)) - truth) ** 2).mean(-1) @ share
+    coverage = (drawn.per_pixel(picture.alpha) - alpha) ** 2 @ share
     way = planes - origin
     total = (
         mse
@@ -204,7 +163,7 @@ def loss(
         + options.decay * jnp.mean(way**2)
     )
     if options.distortion:
-        total += options.distortion * (compact() @ share)
+        total += options.distortion * (drawn.per_pixel(compact()) @ share)
     if options.empty_points:
         total += _empty_space(field, scene.occupancy, *keys[3:], options)
     return total, mse

@@ -27,6 +27,7 @@ from rodin_jax import triplanes
 from rodin_jax.nn import decoder as decoders
 from rodin_jax.nn import weights
 from rodin_jax.train import fitting
+from rodin_jax.train.scene import Scene
 from rodin_jax.train.shelf import Shelf, make
 
 _RECORD = "visit.safetensors"
@@ -73,7 +74,7 @@ def levels(size: int, steps: int, visit: int) -> list[Level]:
 
 
 def fit_jointly(
-    scene_of: Callable[[int], fitting.Scene],
+    scene_of: Callable[[int], Scene],
     count: int,
     decoder: decoders.Decoder,
     key: Array,

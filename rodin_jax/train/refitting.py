@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 
 from rodin_jax.nn import decoder as decoders
 from rodin_jax.occupancy import Occupancy, occupancy_of
-from rodin_jax.train.fitting import FINAL, FitOptions, Scene, descend, look_closely
+from rodin_jax.train.fitting import FINAL, FitOptions, descend, look_closely
+from rodin_jax.train.scene import Scene
 
 # Where parts of the steps end, each with an occupancy of its own.
 _PARTS = (1 / 4, 5 / 8, 1.0)

@@ -14,6 +14,7 @@ from rodin_jax.nn.decoder import Decoder
 from rodin_jax.train import capture_fit, fitting, shelf
 from rodin_jax.train.capture_fit import fit_capture
 from rodin_jax.train.joint import fit_jointly, levels
+from rodin_jax.train.scene import draw_rays, prepare
 
 KEY = jax.random.key(0)
 DECODER = Decoder(width=16, octaves=1)
@@ -70,17 +71,76 @@ def test_half_of_the_steps_are_rescaled():
     assert 4 < int((drawn == planes).all((1, 2, 3, 4)).sum()) < 28
 
 
-def test_drawn_rays_carry_the_colours_of_their_pixels(capture):
+@pytest.fixture(scope="module")
+def scene(capture):
     train = capture.splits["train"]
-    scene = fitting.prepare(
-        jnp.asarray(capture.images[train]),
-        jax.tree.map(lambda x: x[train], capture.cameras),
-        grid=16,
-    )
-    rays, rgba = fitting.draw_rays(scene, 64, KEY)
-    seen = rendering.render_rays(two_tone_ball, rays, samples=96)
-    np.testing.assert_allclose(seen.alpha, rgba[:, 3], atol=0.02)
-    np.testing.assert_allclose(seen.rgb, np.asarray(rgba[:, :3] * rgba[:, 3:]), atol=0.03)
+    camera = jax.tree.map(lambda x: x[train], capture.cameras)
+    return prepare(jnp.asarray(capture.images[train]), camera, grid=16)
+
+
+@pytest.mark.parametrize(("edges", "split"), [(0.0, 1), (0.75, 1), (0.75, 4)])
+def test_drawn_rays_carry_the_colours_of_their_pixels(scene, edges, split):
+    drawn = draw_rays(scene, 256, KEY, edges, split)
+    assert drawn.rays.origins.shape == (256, 3)
+    seen = rendering.render_rays(two_tone_ball, drawn.rays, samples=96)
+    alpha, colour = np.asarray(drawn.colour[:, 3]), np.asarray(drawn.colour[:, :3])
+    if split == 1:
+        np.testing.assert_allclose(seen.alpha, alpha, atol=0.02)
+        np.testing.assert_allclose(seen.rgb, colour * alpha[:, None], atol=0.03)
+        return
+    # Pictures were drawn by rays through pixels' middles: areas agree but for what edges cut.
+    is_area = np.bincount(drawn.of) == split**2
+    assert is_area.sum() == 12 and (~is_area).sum() == 64
+    away = np.abs(drawn.per_pixel(seen.alpha) - alpha)
+    assert away[~is_area].max() < 0.02
+    assert away[is_area].max() > 0.02 and away[is_area].mean() < 0.3
+
+
+def test_the_rays_of_an_area_are_spread_over_its_pixel(scene):
+    drawn = draw_rays(scene, 104, KEY, 0.5, 2)
+    plain = draw_rays(scene, 65, KEY, 0.2)  # the same 13 on edges and 52 others
+    np.testing.assert_array_equal(drawn.colour, plain.colour)
+    np.testing.assert_allclose(drawn.weight, plain.weight)
+    # Rays that come last may be left out, which must not be the fate of one kind.
+    is_area = np.bincount(drawn.of) == 4
+    assert 0 < is_area[:32].sum() < 13
+    middles = drawn.per_pixel(drawn.rays.directions)
+    np.testing.assert_allclose(middles, plain.rays.directions, atol=1e-4)
+    (some, *_) = np.flatnonzero(np.bincount(drawn.of) == 4)
+    corners = drawn.rays.directions[drawn.of == some]
+    angles = np.degrees(np.arccos(np.clip(corners @ corners.T, -1, 1)))
+    pixel = np.degrees(1 / float(scene.camera.focal[0, 0]))
+    np.testing.assert_allclose(np.sort(angles, axis=1)[:, 1:3], pixel / 2, rtol=0.1)
+
+
+def test_edges_are_where_pictures_change(scene):
+    shown = np.asarray(scene.images, np.float32) / 255
+    alpha = shown[..., 3:]
+    shown = np.concatenate([shown[..., :3] * alpha + 1 - alpha, alpha], -1)
+    found = np.zeros(shown.shape[:3], bool)
+    found.reshape(-1)[np.asarray(scene.active[: scene.edges])] = True
+    wanted = np.zeros_like(found)
+    for i, y, x in np.ndindex(found.shape):
+        patch = shown[i, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
+        wanted[i, y, x] = np.ptp(patch, axis=(0, 1)).max() > 0.25
+    np.testing.assert_array_equal(found, wanted)
+    assert 0 < int(scene.edges) < int(scene.count)
+
+
+@pytest.mark.parametrize("split", [1, 2])
+def test_weighted_means_are_those_of_all_pixels(scene, split):
+    colours = np.asarray(scene.images, np.float32).reshape(-1, 4)[scene.active[: scene.count]] / 255
+    for edges in (0.0, 0.75):
+        drawn = draw_rays(scene, 40_000, KEY, edges, split)
+        pixels = len(drawn.weight)
+        assert float(drawn.weight.sum()) == pytest.approx(pixels, rel=1e-4)
+        np.testing.assert_allclose(drawn.weight @ drawn.colour / pixels, colours.mean(0), atol=0.01)
+    assert len(np.unique(drawn.weight)) == 2
+    # Where nothing changes, or all does, pixels are drawn alike.
+    for flat in (dataclasses.replace(scene, edges=x) for x in (scene.edges * 0, scene.count)):
+        drawn = draw_rays(flat, 40_000, KEY, 0.75, split)
+        assert (drawn.weight == 1).all()
+        np.testing.assert_allclose(drawn.colour.mean(0), colours.mean(0), atol=0.01)
 
 
 def test_a_capture_is_fitted_and_unseen_views_are_right(capture):
@@ -102,7 +162,7 @@ def test_photographs_without_silhouettes_leave_the_room_behind(capture):
     seen = rgba[..., :3] * rgba[..., 3:] + behind * (1 - rgba[..., 3:])
     photographs = np.concatenate([seen, np.ones_like(seen[..., :1])], -1)
     opaque = dataclasses.replace(capture, images=np.round(photographs * 255).astype(np.uint8))
-    fitted = fit_capture(opaque, steps=400, size=16, options=QUICK)
+    fitted = fit_capture(opaque, steps=500, size=16, options=QUICK)
     assert fitted.train_psnr > 27
     field = decoder.field(fitted.decoder, fitted.params, fitted.planes)
     one = jax.tree.map(lambda x: x[4], capture.cameras)
@@ -141,7 +201,7 @@ def scenes(capture):
     train = capture.splits["train"]
     camera = jax.tree.map(lambda x: x[train], capture.cameras)
     images = capture.images[train]
-    return [fitting.prepare(jnp.asarray(x), camera, grid=16)
+    return [prepare(jnp.asarray(x), camera, grid=16)
             for x in (images, images[..., [2, 1, 0, 3]])]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from rodin_jax.train import eigenplanes, fit, fitted, fitting, foretold, latents
 from rodin_jax.train.components import components
 from rodin_jax.train.fitter import training_views
 from rodin_jax.train.refitting import refit_planes
+from rodin_jax.train.scene import draw_rays, prepare
 
 KEY = jax.random.key(0)
 GRID = 16
@@ -45,7 +46,7 @@ def scenes(data):
     """Two of them, prepared."""
     people = builder.load_subjects(data, "train")
     views = (training_views(people[i]) for i in (0, 1))
-    return [fitting.prepare(jnp.asarray(images), camera, grid=GRID) for images, camera in views]
+    return [prepare(jnp.asarray(images), camera, grid=GRID) for images, camera in views]
 
 
 def refitted(first, scene, start, **options):
@@ -61,10 +62,10 @@ def refitted(first, scene, start, **options):
 
 def error(decoded, scene, planes):
     """Mean squared error of coverage at random pixels."""
-    rays, wanted = fitting.draw_rays(scene, 1024, KEY)
+    drawn = draw_rays(scene, 1024, KEY)
     everywhere = fitting.whole_cube(GRID)
-    picture, *_ = occupancy.render_guided(decoded.field(planes), everywhere, rays, samples=48)
-    return float(jnp.mean((picture.alpha - wanted[:, 3]) ** 2))
+    picture, *_ = occupancy.render_guided(decoded.field(planes), everywhere, drawn.rays, samples=48)
+    return float(jnp.mean((picture.alpha - drawn.colour[:, 3]) ** 2))
 
 
 def test_a_refit_goes_as_far_as_pictures_ask(first, scenes):
