@@ -43,7 +43,7 @@ _MEMORY = 0.05
 # each side of pixels on edges. Several see an edge more truly than one, but are dear, so fits that
 # have taken few steps by then stay with one.
 _LEVELS = ((4, 0.1, 400, 1), (2, 0.3, 1400, 1), (1, 0.4, math.inf, 1), (1, 1.0, math.inf, 2))
-_MANY = 1200
+_MANY = 350
 # Times as many rays go through pixels on edges as through others, if these are silhouettes' and
 # what is inside them; in whole photographs most edges are the room's.
 _OFTEN = 5
