@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from rodin_jax import backdrop, metrics, triplanes
 from rodin_jax.cameras import image_rays
@@ -40,8 +40,8 @@ _BLOCK, _STEPS, _SAMPLES = 20, 2000, 32
 _MEMORY = 0.05
 # The planes' resolution over the final one; when it is left, after a share of the fit or, if that
 # is sooner, after a step, for coarse planes settle soon, however long the fit is; and rays along
-# each side of pixels on edges. Several see an edge more truly than one, but are dear, so fits that
-# have taken few steps by then stay with one.
+# each side of pixels on edges. Several see what an area shows, but are dear, so fits that have
+# taken few steps by then stay with one.
 _LEVELS = ((4, 0.1, 400, 1), (2, 0.3, 1400, 1), (1, 0.4, math.inf, 1), (1, 1.0, math.inf, 2))
 _MANY = 350
 # Times as many rays go through pixels on edges as through others, if these are silhouettes' and
@@ -141,6 +141,7 @@ def fit_capture(
     if not scene.occupancy.occupied.any():
         raise ValueError("the capture's silhouettes have no volume in common inside the cube")
     options = dataclasses.replace(options, edges=_share_on_edges(scene, 1 if opaque else _OFTEN))
+    areas = opaque or _are_soft(images[..., 3])
     if steps is None and seconds is None:
         steps = _STEPS
     if size is None:
@@ -165,7 +166,7 @@ def fit_capture(
                 learned = _at_size(learned, size // coarseness)
                 moments = _ADAM.init(learned)
             mean = learned
-            options = dataclasses.replace(options, split=split if done >= _MANY else 1)
+            options = dataclasses.replace(options, split=split if areas and done >= _MANY else 1)
             step = min(max(2 * coarseness / size, _STRIDES[0]), _STRIDES[1])
             stride = fitting.Stride(step, steps_across(box, step))
             block = functools.partial(_block, decoder, options, stride, scene)
@@ -226,6 +227,14 @@ def _share_on_edges(scene: Scene, often: int) -> float:
     """Of rays that go through edges, in sixteenths, so that captures share programs."""
     edges, others = often * int(scene.edges), int(scene.count) - int(scene.edges)
     return round(16 * edges / (edges + others)) / 16
+
+
+def _are_soft(alpha: UInt8[np.ndarray, "n h w"]) -> bool:
+    """Whether silhouettes are soft, so pixels show areas and not what is in their middles."""
+    inside = alpha > 127
+    rim = inside[:, 1:] != inside[:, :-1]
+    between = ((alpha > 0) & (alpha < 255)).sum()
+    return bool(between > 0.75 * rim.sum())
 
 
 def _at_size(learned: Learned, size: int) -> Learned:

@@ -147,7 +147,34 @@ def test_a_capture_is_fitted_and_unseen_views_are_right(capture):
     fitted = fit_capture(capture, steps=100, options=QUICK)
     assert fitted.test_psnr > 22
     assert fitted.planes.shape == (3, 32, 32, 32)
-    assert fitted.steps == 100
+    assert fitted.steps == 100 and fitted.split == 1
+
+
+def disc(fine):
+    """Coverage of a disc by 16 x 16 pixels, each of ``fine`` x ``fine`` points."""
+    y, x = np.mgrid[: 16 * fine, : 16 * fine] / fine + 0.5 / fine - 7.7
+    inside = (x**2 + y**2 < 36).astype(np.float32)
+    return np.round(255 * inside.reshape(16, fine, 16, fine).mean((1, 3))).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("fine", "soft"), [(1, False), (2, True), (4, True)])
+def test_soft_silhouettes_tell_areas_from_points(fine, soft):
+    assert capture_fit._are_soft(disc(fine)[None]) == soft
+    # Neither what is inside nor what lies around it matters.
+    assert capture_fit._are_soft(np.pad(disc(fine), 20)[None]) == soft
+
+
+def test_pictures_of_areas_are_fitted_as_such(capture, monkeypatch):
+    monkeypatch.setattr(capture_fit, "_MANY", 20)
+    fine = cameras.orbit(np.arange(0, 360, 24.0), np.tile([-15.0, 10.0, 35.0], 5), 48, radius=3.0)
+    draw = jax.jit(lambda c: rendering.render_image(two_tone_ball, c, 48, 48, samples=48))
+    pictures = [draw(jax.tree.map(lambda x, i=i: x[i], fine)) for i in range(15)]
+    shown = np.stack([np.concatenate([p.rgb, p.alpha[..., None]], -1) for p in pictures])
+    shown = shown.reshape(15, 24, 2, 24, 2, 4).mean((2, 4))
+    shown[..., :3] /= np.maximum(shown[..., 3:], 1e-3)
+    images = np.round(np.clip(shown, 0, 1) * 255).astype(np.uint8)
+    fitted = fit_capture(dataclasses.replace(capture, images=images), steps=100, options=QUICK)
+    assert fitted.split == 2 and fitted.test_psnr > 24
 
 
 def sky(directions):
