@@ -176,8 +176,8 @@ def test_the_network_starts_from_the_detail_that_low_planes_foretell(fit_run):
     planes = jnp.asarray(store.planes_array()[:4]).astype(jnp.float32)
     low = low_scale.normalise(triplanes.resize(planes, 8))
     eigen = eigenplanes.unpack(components(np.asarray(low), 2), low[0].size, 2)
-    ones = jnp.ones((16 * 16 * 3 * 4, 1))
-    detail = Detail(jnp.full((3, 16, 16, 4), 0.5), jnp.arange(len(ones)), ones, jnp.ones((2, 1)))
+    ones = jnp.ones((1, 16 * 16 * 3 * 4))
+    detail = Detail(jnp.full((3, 16, 16, 4), 0.5), jnp.arange(ones.size), ones, jnp.ones((2, 1)))
     eigen = dataclasses.replace(eigen, detail=detail)
     noted = {}
 
