@@ -50,7 +50,9 @@ def occupancy_of(
     low = jnp.argmax(sides, axis=1)
     high = jnp.where(sides.any(1), r - jnp.argmax(sides[:, ::-1], axis=1), 0)
     box = jnp.stack([low, high]) * (2.0 / r) - 1.0
-    return Occupancy(jnp.where(occupied, 0.0 if density is None else density, -1.0), box)
+    # Of the same type with and without, or programs that take it would be compiled twice.
+    density = jnp.zeros((), jnp.float32) if density is None else density
+    return Occupancy(jnp.where(occupied, density, -1.0), box.astype(jnp.float32))
 
 
 def cell_centres(resolution: int) -> Float[Array, "r r r 3"]:

@@ -28,7 +28,7 @@ class Packed:
       ray: which ray a sample is of.
       t: its distance along the ray.
       delta: the length it stands for; 0 in the unused rest of the list.
-      first: whether it is the first of its ray.
+      rank: how many samples of its ray come before it.
       whole: which rays have all of their samples in the list.
       total: how many samples all rays together asked for.
     """
@@ -36,7 +36,7 @@ class Packed:
     ray: Int[Array, "n"]
     t: Float[Array, "n"]
     delta: Float[Array, "n"]
-    first: Bool[Array, "n"]
+    rank: Int[Array, "n"]
     whole: Bool[Array, "r"]
     total: Int[Array, ""]
 
@@ -91,22 +91,24 @@ def pack_samples(
         ray=ray,
         t=jnp.where(used, t.reshape(-1)[source], 0.0),
         delta=jnp.where(used, step, 0.0),
-        first=(place == start[ray]) & used,
+        rank=place - start[ray],
         whole=end <= size,
         total=end[-1],
     )
 
 
-def running_sum(values: Float[Array, "n"], first: Bool[Array, "n"]) -> Float[Array, "n"]:
-    """Cumulative sums that begin anew wherever ``first`` is true.
+def running_sum(values: Float[Array, "n"], rank: Int[Array, "n"]) -> Float[Array, "n"]:
+    """Cumulative sums that begin anew wherever ``rank`` is 0 (Hillis and Steele's scan).
 
-    Differences of plain cumulative sums would lose the small terms of late rays to rounding.
+    Differences of plain cumulative sums would lose the small terms of late rays to rounding, and
+    `jax.lax.associative_scan` takes more time to compile than all else of a fit.
     """
 
-    def join(a, b):
-        return jnp.where(b[1], b[0], a[0] + b[0]), a[1] | b[1]
+    def double(total, reach):
+        return total + jnp.where(rank >= reach, jnp.roll(total, reach), 0.0), None
 
-    return jax.lax.associative_scan(join, (values, first))[0]
+    reaches = 2 ** jnp.arange((len(values) - 1).bit_length())
+    return jax.lax.scan(double, values, reaches)[0]
 
 
 def composite_packed(
@@ -114,7 +116,7 @@ def composite_packed(
 ) -> tuple[Rendering, Float[Array, "n"]]:
     """`rendering.composite` of packed samples: the picture of ``r`` rays and the weights."""
     optical = density * samples.delta
-    before = running_sum(optical, samples.first) - optical
+    before = running_sum(optical, samples.rank) - optical
     weights = jnp.exp(-before) * -jnp.expm1(-optical)
     moments = jnp.concatenate([rgb, jnp.ones_like(rgb[:, :1]), samples.t[:, None]], -1)
     seen = _per_ray(weights[:, None] * moments, samples)
@@ -124,8 +126,8 @@ def composite_packed(
 def distortion_packed(weights: Float[Array, "n"], samples: Packed) -> Float[Array, "r"]:
     """`rendering.distortion` of packed samples."""
     wt = weights * samples.t
-    before = running_sum(weights, samples.first) - weights
-    before_t = running_sum(wt, samples.first) - wt
+    before = running_sum(weights, samples.rank) - weights
+    before_t = running_sum(wt, samples.rank) - wt
     pairs = 2.0 * (wt * before - weights * before_t) + weights**2 * samples.delta / 3.0
     return _per_ray(pairs, samples)
 

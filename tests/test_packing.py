@@ -112,9 +112,9 @@ def test_samples_shift_together_by_up_to_a_step(grid, rays):
 
 def test_small_terms_survive_behind_large_ones():
     values = jnp.array([3e7, 1.0, 2.0, 5e6, 0.25, 0.5])
-    first = jnp.array([True, True, False, True, True, False])
+    rank = jnp.array([0, 0, 1, 0, 0, 1])
     np.testing.assert_array_equal(
-        packing.running_sum(values, first), [3e7, 1.0, 3.0, 5e6, 0.25, 0.75]
+        packing.running_sum(values, rank), [3e7, 1.0, 3.0, 5e6, 0.25, 0.75]
     )
 
 

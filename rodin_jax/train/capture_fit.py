@@ -42,8 +42,8 @@ _MEMORY = 0.05
 # is sooner, after a step, for coarse planes settle soon, however long the fit is; and rays along
 # each side of pixels on edges. Several see what an area shows, but are dear, so fits that have
 # taken few steps by then stay with one.
-_LEVELS = ((4, 0.1, 400, 1), (2, 0.3, 1400, 1), (1, 0.4, math.inf, 1), (1, 1.0, math.inf, 2))
-_MANY = 350
+_LEVELS = ((4, 0.1, 400, 1), (2, 0.3, 1400, 1), (1, 1.0, math.inf, 2))
+_MANY = 300
 # Times as many rays go through pixels on edges as through others, if these are silhouettes' and
 # what is inside them; in whole photographs most edges are the room's.
 _OFTEN = 5

@@ -116,20 +116,18 @@ def draw_rays(scene: Scene, count: int, key: Array, edges: float = 0.0, split: i
     _, height, width, _ = scene.images.shape
     areas = round(edges * count / split**2)
     points = count - areas * split**2
-    # From pixels on edges and from the others; from all of them, if either are missing.
-    mixed = (scene.edges > 0) & (scene.edges < scene.count) & bool(areas and points)
-    total = jnp.maximum(scene.count, 1)
-    area_key, point_key = jax.random.split(key)
-    pick = jnp.concatenate([
-        jax.random.randint(area_key, (areas,), 0, jnp.where(mixed, scene.edges, total)),
-        jax.random.randint(point_key, (points,), jnp.where(mixed, scene.edges, 0), total),
-    ])  # fmt: skip
-    share = scene.edges / total
-    each = [(share, areas), (1 - share, points)]
-    weight = jnp.concatenate([jnp.full(n, x * (areas + points) / max(n, 1)) for x, n in each])
     # Well mixed: where there is no room for all rays' samples it is the last that are left out.
-    order = np.random.default_rng(0).permutation(areas + points)
-    pick, weight, is_area = pick[order], weight[order], order < areas
+    is_area = np.random.default_rng(0).permutation(areas + points) < areas
+    # From pixels on edges and from the others; from all of them, if either are missing.
+    total = jnp.maximum(scene.count, 1)
+    mixed = (scene.edges > 0) & (scene.edges < scene.count) & bool(areas and points)
+    low = jnp.where(mixed & ~is_area, scene.edges, 0)
+    high = jnp.where(mixed & is_area, scene.edges, total)
+    bits = jax.random.bits(key, is_area.shape)
+    pick = low + (bits % (high - low).astype(bits.dtype)).astype(low.dtype)
+    share = scene.edges / total
+    each = jnp.where(is_area, share / max(areas, 1), (1 - share) / max(points, 1))
+    weight = jnp.where(mixed, len(is_area) * each, 1.0)
     view, pixel = jnp.divmod(scene.active[pick], height * width)
     row, column = jnp.divmod(pixel, width)
     of, places = _places(is_area, split)
@@ -140,7 +138,7 @@ def draw_rays(scene: Scene, count: int, key: Array, edges: float = 0.0, split: i
         ),
         of=jnp.asarray(of),
         colour=scene.images[view, row, column].astype(jnp.float32) / 255,
-        weight=jnp.where(mixed, weight, 1.0),
+        weight=weight,
         split=split,
     )
 
