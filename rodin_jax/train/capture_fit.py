@@ -36,7 +36,8 @@ _DECODERS = {
 }
 _BLOCK, _STEPS, _SAMPLES = 20, 2000, 32
 # Random pixels pull single steps to and fro: what is kept is a running mean over about this share
-# of the fit.
+# of the fit. New texels are worse at first than those they replace: for as long, what was kept
+# before stays.
 _MEMORY = 0.05
 # The planes' resolution over the final one; when it is left, after a share of the fit or, if that
 # is sooner, after a step, for coarse planes settle soon, however long the fit is; and rays along
@@ -157,7 +158,7 @@ def fit_capture(
 
     done, spent, compiled, share, error = 0, 0.0, 0.0, 0.0, 1.0
     found = scene.occupancy
-    mean = learned
+    mean, kept_split = learned, 1
     try:
         for coarseness, until, most, split in _LEVELS:
             if done:
@@ -165,7 +166,7 @@ def fit_capture(
             if not done or learned.planes.shape[1] != size // coarseness:
                 learned = _at_size(learned, size // coarseness)
                 moments = _ADAM.init(learned)
-            mean = learned
+            settled = share + _MEMORY if done else 0.0
             options = dataclasses.replace(options, split=split if areas and done >= _MANY else 1)
             step = min(max(2 * coarseness / size, _STRIDES[0]), _STRIDES[1])
             stride = fitting.Stride(step, steps_across(box, step))
@@ -187,7 +188,10 @@ def fit_capture(
                     found = look(learned.planes, learned.params)
                 spent += time.perf_counter() - begin
                 before, share = share, _share_done(done, steps, spent, seconds)
-                mean = _nearer(mean, learned, min((share - before) / _MEMORY, 1.0))
+                if share >= settled:
+                    mean = _at_size(mean, learned.planes.shape[1])
+                    mean = _nearer(mean, learned, min((share - before) / _MEMORY, 1.0))
+                    kept_split = options.split
                 if not np.isfinite(error):
                     raise ValueError(f"the fit is not finite after {done} steps")
                 if progress is not None:
@@ -203,7 +207,7 @@ def fit_capture(
     shown = chosen if test is None else np.concatenate([chosen, test])
     psnr, ssim = _scores(
         capture, decoder, learned.planes, learned.params, shown, learned.behind, options.grid,
-        options.split,
+        kept_split,
     ).T  # fmt: skip
     seen = len(chosen)
     train_psnr = float(psnr[:seen].mean())
@@ -211,7 +215,7 @@ def fit_capture(
         (None, None) if test is None else (float(psnr[seen:].mean()), float(ssim[seen:].mean()))
     )
     return FittedCapture(
-        learned.planes, decoder, learned.params, learned.behind, options.split, train_psnr,
+        learned.planes, decoder, learned.params, learned.behind, kept_split, train_psnr,
         test_psnr, test_ssim, done, spent, compiled,
     )  # fmt: skip
 

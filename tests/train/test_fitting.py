@@ -150,6 +150,27 @@ def test_a_capture_is_fitted_and_unseen_views_are_right(capture):
     assert fitted.steps == 100 and fitted.split == 1
 
 
+def test_a_fit_compiles_one_program_a_level_and_runs_no_other(capture):
+    before = capture_fit._block._cache_size()
+    fit_capture(capture, steps=240, size=20, options=QUICK)
+    assert capture_fit._block._cache_size() - before == len(capture_fit._LEVELS)
+
+
+def test_what_is_kept_outlives_a_change_of_levels(capture):
+    def stopped_after(steps):
+        def stop(share, _):
+            if share >= steps / 800:
+                raise KeyboardInterrupt
+
+        fitted = fit_capture(capture, steps=800, options=QUICK, progress=stop)
+        assert fitted.steps == steps
+        return fitted.planes
+
+    before, soon, later = (stopped_after(steps) for steps in (240, 240 + 20, 240 + 60))
+    np.testing.assert_array_equal(soon, before)
+    assert np.abs(later - before).max() > 0.1
+
+
 def disc(fine):
     """Coverage of a disc by 16 x 16 pixels, each of ``fine`` x ``fine`` points."""
     y, x = np.mgrid[: 16 * fine, : 16 * fine] / fine + 0.5 / fine - 7.7
