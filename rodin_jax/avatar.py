@@ -82,8 +82,9 @@ class Avatar:
 
     @functools.cached_property
     def grid(self) -> occupancy.Occupancy:
-        """Where there is anything."""
-        return avatar_programs.survey(self.decoder, self.params, self.planes)
+        """Where there is anything; of generated ones, where their body is."""
+        whole = self.recipe.method != "fit"
+        return avatar_programs.survey(self.decoder, self.params, self.planes, whole)
 
     def render(
         self,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rodin_jax import kept_programs, occupancy
+from rodin_jax import kept_programs, occupancy, specks
 from rodin_jax.cameras import Camera, orbit
 from rodin_jax.layers import render_layers
 from rodin_jax.nn.decoder import Decoder
@@ -25,15 +25,23 @@ Planes = Float[Array, "3 rows columns c"]
 View = Float[Array, "4"]
 
 
-def survey(decoder: Decoder, params, planes: Planes) -> occupancy.Occupancy:
-    """Where there is anything."""
-    return occupancy.Occupancy(*_survey(decoder, params, planes))
+def survey(decoder: Decoder, params, planes: Planes, whole: bool = False) -> occupancy.Occupancy:
+    """Where there is anything; if it is known to be ``whole``, without `specks`."""
+    values, within = _survey(decoder, params, planes)
+    if whole:
+        within &= jnp.asarray(specks.near_the_largest(np.asarray(values)))
+    return occupancy.Occupancy(*_occupancy(values, within))
 
 
 @kept_programs.jit({"decoder"})
 def _survey(decoder, params, planes):
     solid = functools.partial(planes_density, decoder, params, planes)
-    grid = occupancy.survey_closely(solid, _GRID)
+    return occupancy.densities_closely(solid, _GRID)
+
+
+@kept_programs.jit(set())
+def _occupancy(values, within):
+    grid = occupancy.occupancy_from(values, within)
     return grid.density, grid.box
 
 

@@ -141,6 +141,18 @@ def survey(
       threshold: optical depth per cell edge times 100 below which a cell counts as empty.
       chunk: points evaluated at once.
     """
+    values = densities(density, resolution, within=within, chunk=chunk)
+    return occupancy_from(values, within, threshold=threshold)
+
+
+def densities(
+    density: Callable[[Float[Array, "n 3"]], Float[Array, "n"]],
+    resolution: int,
+    *,
+    within: Bool[Array, "r r r"] | None = None,
+    chunk: int | None = None,
+) -> Float[Array, "r r r"]:
+    """Densities of cell centres, 0 where nothing is evaluated; see `survey`."""
     count = resolution**3
     chunk = min(chunk or points_at_once(), count)
     size = count + -count % chunk
@@ -157,8 +169,17 @@ def survey(
 
     start = (jnp.int32(0), jnp.zeros(count))
     _, values = jax.lax.while_loop(lambda state: state[0] < chunks, evaluate, start)
-    values = values.reshape(resolution, resolution, resolution)
-    occupied = dilate(values * (2.0 / resolution) > threshold * 0.01)
+    return values.reshape(resolution, resolution, resolution)
+
+
+def occupancy_from(
+    values: Float[Array, "r r r"],
+    within: Bool[Array, "r r r"] | None = None,
+    *,
+    threshold: float = 0.5,
+) -> Occupancy:
+    """The occupancy of cells whose centres have these densities; see `survey`."""
+    occupied = dilate(values * (2.0 / len(values)) > threshold * 0.01)
     if within is not None:
         occupied = occupied & within
     # A ray may graze a cell whose centre is inside, so a cell stops rays only as much as the
@@ -170,10 +191,17 @@ def survey_closely(
     density: Callable[[Float[Array, "n 3"]], Float[Array, "n"]], resolution: int
 ) -> Occupancy:
     """Like `survey`, but cells are evaluated only where twice as large ones are not empty."""
+    return occupancy_from(*densities_closely(density, resolution))
+
+
+def densities_closely(
+    density: Callable[[Float[Array, "n 3"]], Float[Array, "n"]], resolution: int
+) -> tuple[Float[Array, "r r r"], Bool[Array, "r r r"]]:
+    """What `survey_closely` evaluates, and the cells that may be occupied."""
     within = survey(density, resolution // 2).occupied
     for axis in range(3):
         within = jnp.repeat(within, 2, axis=axis)
-    return survey(density, resolution, within=within)
+    return densities(density, resolution, within=within), within
 
 
 def place_samples(

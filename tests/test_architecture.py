@@ -15,7 +15,7 @@ ROOMS = {
     "types": {"types"},
     "maths": {
         "backdrop", "cameras", "layers", "meshing", "metrics", "occupancy", "packing",
-        "rendering", "triplanes",
+        "rendering", "specks", "triplanes",
     },
     "diffusion": {"diffusion"},
     "nn": {"nn"},
