@@ -135,9 +135,9 @@ class Bench:
     def look(
         self, planes: Planes, camera: Camera, pipeline: RodinPipeline | None = None
     ) -> UInt8[np.ndarray, "v s s 3"]:
-        """Pictures of planes over white from v cameras."""
+        """Pictures of generated planes over white from v cameras, as avatars are drawn."""
         part = (pipeline or self.pipeline).bundle.parts["decoder"]
-        grid = avatar_programs.survey(part.module, part.params, planes)
+        grid = avatar_programs.survey(part.module, part.params, planes, whole=True)
         views = [jax.tree.map(lambda x, i=i: x[i], camera) for i in range(len(camera.pose))]
         drawn = [_view(part.module, part.params, planes, grid, v, self.size) for v in views]
         return np.stack([np.asarray(picture) for picture in drawn])
