@@ -14,7 +14,7 @@ _SOLID = 0.5
 # Pieces have at least this share of the largest one's cells.
 _PIECE = 0.02
 # Cells around them in which what is faint belongs to their surface.
-_REACH = 3
+_REACH = 5
 _ALL_ROUND = np.ones((3, 3, 3), bool)
 
 

@@ -66,17 +66,6 @@ def test_many_cameras_see_what_each_sees_alone(ball):
     assert ball.render(np.zeros(0), 10, 24).shape == (0, 24, 24, 3)
 
 
-def half_way(cosine):
-    """Radius at which a ray that falls on the ball under this cosine has lost half of its light.
-
-    The ball's density is 40 softplus(40 (R^2 - r^2) + c), with c such that it is 10 at r = R.
-    """
-    r = np.linspace(0.8, 0.4, 4001)
-    shift = np.log(np.expm1(10 / 40))
-    density = 40 * np.logaddexp(0, 40 * (tiny_bundle.BALL_RADIUS**2 - r**2) + shift)
-    return np.interp(np.log(2) * cosine, np.cumsum(density) * (r[0] - r[1]), r)
-
-
 def test_layers_know_how_far_the_ball_is_and_where_it_faces(ball):
     programs = avatar_programs.layers._cache_size()
     angles = np.array([0.0, 35.0, 250.0])
@@ -92,7 +81,7 @@ def test_layers_know_how_far_the_ball_is_and_where_it_faces(ball):
     np.testing.assert_allclose(seen.mean(), 1 - sky.mean(), rtol=0.15)
     # Where rays do not graze the soft rim, the ball is met within 1 % of the cube's edge.
     middle = across < 0.7 * tiny_bundle.BALL_RADIUS**2
-    radius = half_way(np.sqrt(np.maximum(1 - across / tiny_bundle.BALL_RADIUS**2, 0.3)))
+    radius = tiny_bundle.half_way(np.sqrt(np.maximum(1 - across / tiny_bundle.BALL_RADIUS**2, 0.3)))
     expected = -along - np.sqrt(np.maximum(radius**2 - across, 0))
     assert np.abs(layers.depth - expected)[middle].max() < 0.02
     assert np.abs(layers.depth - expected)[middle].mean() < 0.004

@@ -191,3 +191,14 @@ def ball(size: int = 32) -> Avatar:
     params["fc4"]["bias"][:] = [40.0, -4.0, -40.0]
     params = jax.tree.map(jnp.asarray, params)
     return Avatar(jnp.asarray(planes), decoder, params, Recipe("generate", prompt="a ball", seed=1))
+
+
+def half_way(cosine):
+    """Radius at which a ray that falls on `ball` under this cosine has lost half of its light.
+
+    The ball's density is 40 softplus(40 (R^2 - r^2) + c), with c such that it is 10 at r = R.
+    """
+    r = np.linspace(0.8, 0.4, 4001)
+    shift = np.log(np.expm1(10 / 40))
+    density = 40 * np.logaddexp(0, 40 * (BALL_RADIUS**2 - r**2) + shift)
+    return np.interp(np.log(2) * cosine, np.cumsum(density) * (r[0] - r[1]), r)
