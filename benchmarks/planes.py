@@ -1,4 +1,4 @@
-"""What planes can hold:   python benchmarks/planes.py [--steps 2000] [--people 2]
+"""What planes can hold:   python benchmarks/planes.py [--steps 2000] [--people 2] [--texels 64]
 
 Three tables of the PSNR of unseen views, each of a few people fitted one by one, and a picture:
 
@@ -6,6 +6,8 @@ Three tables of the PSNR of unseen views, each of a few people fitted one by one
   (paper figure 3);
 - fits at several resolutions of the planes (supplement figure 3);
 - fits from several numbers of views (supplement figure 4).
+
+``--texels 256 --pixels 256`` are the paper's sizes.
 """
 
 import argparse
@@ -22,13 +24,13 @@ from rodin_jax.data import avatars
 from rodin_jax.data.capture import Capture
 from rodin_jax.train import capture_fit
 
-VIEWS, UNSEEN, SIZE = 80, 20, 128
+VIEWS, UNSEEN = 80, 20
 
 
-def person(index: int) -> Capture:
+def person(index: int, pixels: int) -> Capture:
     """A made-up person, seen by cameras all round."""
-    camera = avatars.training_cameras(7, index, VIEWS + UNSEEN, SIZE)
-    images = avatars.render(avatars.sample_spec(7, index), camera, SIZE)
+    camera = avatars.training_cameras(7, index, VIEWS + UNSEEN, pixels)
+    images = avatars.render(avatars.sample_spec(7, index), camera, pixels)
     splits = {"train": np.arange(VIEWS), "test": np.arange(VIEWS, VIEWS + UNSEEN)}
     return Capture(images, camera, splits)
 
@@ -46,7 +48,9 @@ def read_at(capture: Capture, fitted: capture_fit.FittedCapture, size: int) -> t
         capture, fitted.decoder, planes, fitted.params, capture.splits["test"], split=fitted.split
     )
     recipe = Recipe("fit", split=fitted.split)
-    front = Avatar(planes, fitted.decoder, fitted.params, recipe).render(20.0, 5.0, SIZE)
+    front = Avatar(planes, fitted.decoder, fitted.params, recipe).render(
+        20.0, 5.0, capture.images.shape[1]
+    )
     return psnr, front
 
 
@@ -64,20 +68,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000, help="of each fit (%(default)s)")
     parser.add_argument("--people", type=int, default=2)
+    parser.add_argument("--texels", type=int, default=64, help="of planes (%(default)s)")
+    parser.add_argument("--pixels", type=int, default=128, help="of views (%(default)s)")
     parser.add_argument("--picture", type=pathlib.Path, help="PNG file of the first table")
     parser.add_argument("--report", type=pathlib.Path, help="JSON file to write")
     a = parser.parse_args()
     compile_cache.enable()
-    captures = [person(i) for i in range(a.people)]
+    captures = [person(i, a.pixels) for i in range(a.people)]
 
-    def fit(capture, size=64, lowest=1_000_000):
+    def fit(capture, size=a.texels, lowest=1_000_000):
         options = dataclasses.replace(capture_fit.OPTIONS, lowest=lowest)
         return capture_fit.fit_capture(
             capture, steps=a.steps, size=size, form="summed", options=options
         )
 
-    sizes, rows, strips = [64, 32, 16], {}, []
-    for label, lowest in (("fitted at 64 only", 64), ("randomly rescaled", 16)):
+    sizes, rows, strips = [a.texels, a.texels // 2, a.texels // 4], {}, []
+    for label, lowest in ((f"fitted at {sizes[0]} only", sizes[0]), ("rescaled", sizes[-1])):
         fits = [(c, fit(c, lowest=lowest)) for c in captures]
         seen = [[read_at(c, f, size) for c, f in fits] for size in sizes]
         rows[label] = [[psnr for psnr, _ in people] for people in seen]
@@ -86,7 +92,7 @@ def main() -> None:
     if a.picture:
         Image.fromarray(np.concatenate(strips)).save(a.picture)
 
-    sizes = [16, 32, 64, 128]
+    sizes = [a.texels // 4, a.texels // 2, a.texels, 2 * a.texels]
     rows = {"unseen views": [[fit(c, size).test_psnr for c in captures] for size in sizes]}
     report.append(table("dB of planes of ... texels", sizes, rows))
 

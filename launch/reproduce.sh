@@ -21,12 +21,12 @@ if [[ $preset == smoke ]]; then
   export XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true ${XLA_FLAGS:-}"
 fi
 
-# Small sets and short trainings learn the linear part of people apart.
-eigenplanes=() visage=()
-[[ $preset == smoke || $preset == nano ]] && eigenplanes=(eigenplanes) visage=(visage)
+# Small sets and short trainings learn the linear part of people apart, and carry their own judge.
+eigenplanes=() visage=() probe=()
+[[ $preset == smoke || $preset == nano ]] && eigenplanes=(eigenplanes) visage=(visage) probe=(probe)
 
 step=0
-total=$((10 + 4 * ${#eigenplanes[@]}))
+total=$((10 + 5 * ${#eigenplanes[@]}))
 announce() {
   step=$((step + 1))
   printf '\n[%d/%d] %s\n' "$step" "$total" "$*"
@@ -95,10 +95,14 @@ for name in "${visage[@]}"; do
   stage "$name" --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 done
 
+for name in "${probe[@]}"; do
+  stage "$name" --config.data_dir="$fronts"
+done
+
 announce bundle
 rm -rf "$dir/bundle"
 "$python" -m rodin_jax.cli bundle assemble "$dir"/{clip,$fit,base,upsampler,refiner,latent,text} \
-  "${eigenplanes[@]/#/$dir/}" "${visage[@]/#/$dir/}" --preset "$preset" --out "$dir/bundle"
+  "${eigenplanes[@]/#/$dir/}" "${visage[@]/#/$dir/}" "${probe[@]/#/$dir/}" --preset "$preset" --out "$dir/bundle"
 
 announce picture
 quick=()

@@ -71,14 +71,14 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
 def in_levels(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as `save_params` stores them in half the space of float16, for `load_params`.
 
-    Tensors of three axes or more, the kernels of convolutions for the most part, become int8 with a
-    scale for each entry of the last axis, which loses about one per cent of a typical number.
-    Others become float16: a regression's matrices may be large numbers that nearly cancel.
+    Kernels of layers, and whatever else has three axes or more, become int8 with a scale for each
+    entry of the last axis, which loses about one per cent of a typical number. Others become
+    float16: a regression's matrices may be large numbers that nearly cancel.
     """
     stored: dict[str, Any] = {}
     for name, leaf in flatten(params).items():
         array = np.asarray(leaf)
-        if array.ndim < 3:
+        if array.ndim < (2 if name.endswith("kernel") else 3):
             stored[name] = array.astype(np.float16)
             continue
         stored[name], stored[name + _SCALE] = levels(array)
