@@ -94,7 +94,6 @@ stage text --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 for name in "${visage[@]}"; do
   stage "$name" --config.data_dir="$fronts" --config.clip_dir="$dir/clip"
 done
-
 for name in "${probe[@]}"; do
   stage "$name" --config.data_dir="$fronts"
 done
@@ -102,7 +101,8 @@ done
 announce bundle
 rm -rf "$dir/bundle"
 "$python" -m rodin_jax.cli bundle assemble "$dir"/{clip,$fit,base,upsampler,refiner,latent,text} \
-  "${eigenplanes[@]/#/$dir/}" "${visage[@]/#/$dir/}" "${probe[@]/#/$dir/}" --preset "$preset" --out "$dir/bundle"
+  "${eigenplanes[@]/#/$dir/}" "${visage[@]/#/$dir/}" "${probe[@]/#/$dir/}" \
+  --preset "$preset" --out "$dir/bundle"
 
 announce picture
 quick=()
